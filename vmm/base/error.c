@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/base/error.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static void set(struct thaw_error *err, enum thaw_failure failure, int code)
+{
+    err->failure = failure;
+    err->code = code > 0 ? code : EIO;
+}
+
+int thaw_fail(struct thaw_error *err, int code, const char *what, ...)
+{
+    va_list args;
+    va_start(args, what);
+    int used = vsnprintf(err->message, sizeof(err->message), what, args);
+    va_end(args);
+
+    set(err, THAW_FAIL_INTERNAL, code);
+    if (used >= 0 && (size_t)used < sizeof(err->message))
+        snprintf(err->message + used, sizeof(err->message) - (size_t)used, ": %s",
+                 strerrordesc_np(err->code));
+    return -err->code;
+}
+
+int thaw_fail_as(struct thaw_error *err, enum thaw_failure failure, int code, const char *why, ...)
+{
+    va_list args;
+    va_start(args, why);
+    vsnprintf(err->message, sizeof(err->message), why, args);
+    va_end(args);
+
+    set(err, failure, code);
+    return -err->code;
+}
+
+int thaw_context(struct thaw_error *err, const char *what, ...)
+{
+    char tail[THAW_ERROR_MESSAGE_MAX];
+    memcpy(tail, err->message, sizeof(tail));
+
+    va_list args;
+    va_start(args, what);
+    int used = vsnprintf(err->message, sizeof(err->message), what, args);
+    va_end(args);
+
+    if (used >= 0 && (size_t)used < sizeof(err->message))
+        snprintf(err->message + used, sizeof(err->message) - (size_t)used, ": %s", tail);
+    return thaw_error_code(err);
+}
+
+int thaw_reclassify(struct thaw_error *err, enum thaw_failure failure)
+{
+    err->failure = failure;
+    return thaw_error_code(err);
+}
+
+int thaw_error_code(const struct thaw_error *err)
+{
+    return -err->code;
+}
+
+const char *thaw_failure_name(enum thaw_failure failure)
+{
+    switch (failure) {
+    case THAW_FAIL_NONE:
+        return "none";
+    case THAW_FAIL_INTERNAL:
+        return "internal";
+    case THAW_FAIL_USAGE:
+        return "usage";
+    case THAW_FAIL_KVM:
+        return "kvm-unavailable";
+    case THAW_FAIL_HOST:
+        return "host-unsupported";
+    case THAW_FAIL_KERNEL:
+        return "kernel-invalid";
+    case THAW_FAIL_INITRAMFS:
+        return "initramfs-invalid";
+    case THAW_FAIL_BUNDLE:
+        return "bundle-invalid";
+    case THAW_FAIL_CONFIG:
+        return "config-invalid";
+    case THAW_FAIL_MEMORY:
+        return "memory-invalid";
+    case THAW_FAIL_IO:
+        return "io";
+    case THAW_FAIL_TIMEOUT:
+        return "timeout";
+    case THAW_FAIL_INTERRUPTED:
+        return "interrupted";
+    case THAW_FAIL_GUEST_INIT:
+        return "guest-init";
+    case THAW_FAIL_GUEST_PANIC:
+        return "guest-panic";
+    case THAW_FAIL_GUEST_REBOOT:
+        return "guest-reboot";
+    case THAW_FAIL_GUEST_SHUTDOWN:
+        return "guest-shutdown";
+    case THAW_FAIL_TRIPLE_FAULT:
+        return "guest-triple-fault";
+    case THAW_FAIL_KVM_INTERNAL:
+        return "kvm-internal-error";
+    case THAW_FAIL_IMAGE:
+        return "image";
+    }
+    return "unknown";
+}

@@ -4,7 +4,6 @@
 #include "vmm/base/clock.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -280,53 +279,32 @@ int console_start(struct console *console, struct serial *serial, struct thaw_er
     return 0;
 }
 
-/* Milliseconds until `deadline_ns`, rounded up, for poll. */
-static int remaining_ms(uint64_t deadline_ns)
+/* Waits for flushed_fd. Returns false when the time is up. */
+static bool wait_flushed(struct console *console, uint64_t deadline_ns)
 {
-    if (deadline_ns == UINT64_MAX)
-        return -1;
     uint64_t now = clock_monotonic_ns();
     if (now >= deadline_ns)
-        return 0;
+        return false;
+
     uint64_t ms = (deadline_ns - now - 1) / NS_PER_MS + 1;
-    return ms > INT_MAX ? INT_MAX : (int)ms;
+    struct pollfd wait = {.fd = console->flushed_fd, .events = POLLIN};
+    poll(&wait, 1, ms > INT_MAX ? INT_MAX : (int)ms);
+    clear_fd(console->flushed_fd);
+    return true;
 }
 
-/* Waits for flushed_fd. 0: look at the answer (which may not have come). */
-static int wait_flushed(struct console *console, uint64_t deadline_ns, int abort_fd)
-{
-    struct pollfd fds[] = {
-        {.fd = console->flushed_fd, .events = POLLIN},
-        {.fd = abort_fd, .events = POLLIN},
-    };
-    int ready = poll(fds, 2, remaining_ms(deadline_ns));
-    if (ready < 0)
-        return errno == EINTR ? 0 : -errno;
-    if (fds[0].revents) {
-        clear_fd(console->flushed_fd);
-        return 0;
-    }
-    if (fds[1].revents)
-        return -ECANCELED;
-    return ready == 0 && remaining_ms(deadline_ns) == 0 ? -ETIMEDOUT : 0;
-}
-
-int console_flush(struct console *console, uint64_t deadline_ns, int abort_fd,
-                  struct thaw_error *err)
+bool console_flush(struct console *console, unsigned timeout_ms)
 {
     if (!console->running)
-        return 0;
+        return true;
 
+    uint64_t deadline_ns = clock_monotonic_ns() + timeout_ms * NS_PER_MS;
     unsigned asked = atomic_fetch_add(&console->flush_asked, 1) + 1;
     wake_writer(console);
-    while (atomic_load(&console->flush_answered) != asked) {
-        int rc = wait_flushed(console, deadline_ns, abort_fd);
-        if (rc < 0) {
-            thaw_fail(err, -rc, "console: %u bytes not written", ring_used(console));
-            return thaw_reclassify(err, THAW_FAIL_IO);
-        }
-    }
-    return 0;
+    while (atomic_load(&console->flush_answered) != asked)
+        if (!wait_flushed(console, deadline_ns))
+            return false;
+    return true;
 }
 
 static int join_within(pthread_t thread, long ns)

@@ -44,13 +44,9 @@ int console_start(struct console *console, struct serial *serial, struct thaw_er
 /* For struct serial_callbacks; `ctx` is the struct console. */
 bool console_transmit(void *ctx, uint8_t byte);
 
-/*
- * Waits until everything that the UART has given so far is written or discarded. Gives up with
- * -ETIMEDOUT at `deadline_ns` (CLOCK_MONOTONIC; UINT64_MAX: none) and with -ECANCELED when
- * `abort_fd` (-1: none) becomes readable. `err` says how much was left.
- */
-int console_flush(struct console *console, uint64_t deadline_ns, int abort_fd,
-                  struct thaw_error *err);
+/* Waits until everything that the UART has given so far is written or discarded, for at most
+ * `timeout_ms`. Returns whether it is. At once when the writer does not run. */
+bool console_flush(struct console *console, unsigned timeout_ms);
 
 /*
  * Ends the writer without waiting for its output: what is still in the ring is discarded, and

@@ -4,15 +4,14 @@
 #include <stddef.h>
 #include <string.h>
 
-static bool set_mark(struct guest_mark *mark, uint64_t now_ns)
+/* Returns whether this is the first time. */
+static bool set_once(bool *said, uint64_t *at_ns, uint64_t now_ns)
 {
-    *mark = (struct guest_mark){.seen = true, .at_ns = now_ns};
+    if (*said)
+        return false;
+    *said = true;
+    *at_ns = now_ns;
     return true;
-}
-
-static bool set_once(struct guest_mark *mark, uint64_t now_ns)
-{
-    return !mark->seen && set_mark(mark, now_ns);
 }
 
 /* `text` comes from a line and the parser has bounded it; so does this, for its own sake. */
@@ -25,7 +24,7 @@ static void copy_text(char *to, size_t size, const char *text)
 
 static bool apply_hello(struct guest_observation *seen, const char *version, uint64_t now_ns)
 {
-    if (!set_once(&seen->hello, now_ns))
+    if (!set_once(&seen->hello, &seen->hello_ns, now_ns))
         return false;
     copy_text(seen->version, sizeof(seen->version), version);
     return true;
@@ -33,11 +32,12 @@ static bool apply_hello(struct guest_observation *seen, const char *version, uin
 
 static bool apply_heartbeat(struct guest_observation *seen, uint64_t counter, uint64_t now_ns)
 {
-    if (seen->heartbeat.seen && counter <= seen->heartbeat_counter)
+    if (seen->heartbeats > 0 && counter <= seen->heartbeat_counter)
         return false;
     seen->heartbeats++;
     seen->heartbeat_counter = counter;
-    return set_mark(&seen->heartbeat, now_ns);
+    seen->heartbeat_ns = now_ns;
+    return true;
 }
 
 static bool apply_listener(struct guest_observation *seen, uint16_t port, uint64_t now_ns)
@@ -54,15 +54,17 @@ static bool apply_listener(struct guest_observation *seen, uint16_t port, uint64
 
 static bool apply_quiesced(struct guest_observation *seen, uint64_t seq, uint64_t now_ns)
 {
-    if (seen->quiesced.seen && seq == seen->quiesced_seq)
+    if (seen->quiesced && seq == seen->quiesced_seq)
         return false;
+    seen->quiesced = true;
     seen->quiesced_seq = seq;
-    return set_mark(&seen->quiesced, now_ns);
+    seen->quiesced_ns = now_ns;
+    return true;
 }
 
 static bool apply_exit(struct guest_observation *seen, uint8_t status, uint64_t now_ns)
 {
-    if (!set_once(&seen->exited, now_ns))
+    if (!set_once(&seen->exited, &seen->exited_ns, now_ns))
         return false;
     seen->exit_status = status;
     return true;
@@ -70,7 +72,7 @@ static bool apply_exit(struct guest_observation *seen, uint8_t status, uint64_t 
 
 static bool apply_failed(struct guest_observation *seen, const char *reason, uint64_t now_ns)
 {
-    if (!set_once(&seen->failed, now_ns))
+    if (!set_once(&seen->failed, &seen->failed_ns, now_ns))
         return false;
     copy_text(seen->failure, sizeof(seen->failure), reason);
     return true;
@@ -107,13 +109,13 @@ static bool apply(struct guest_observation *seen, const struct control_event *ev
     case CONTROL_EVENT_LISTENER:
         return apply_listener(seen, (uint16_t)event->number, now_ns);
     case CONTROL_EVENT_PRE_EXEC:
-        return set_once(&seen->pre_exec_ready, now_ns);
+        return set_once(&seen->pre_exec_ready, &seen->pre_exec_ns, now_ns);
     case CONTROL_EVENT_QUIESCED:
         return apply_quiesced(seen, event->number, now_ns);
     case CONTROL_EVENT_EXEC:
-        return set_once(&seen->exec, now_ns);
+        return set_once(&seen->exec, &seen->exec_ns, now_ns);
     case CONTROL_EVENT_NO_LISTENER:
-        return set_once(&seen->no_listener, now_ns);
+        return set_once(&seen->no_listener, &seen->no_listener_ns, now_ns);
     case CONTROL_EVENT_EXIT:
         return apply_exit(seen, (uint8_t)event->number, now_ns);
     case CONTROL_EVENT_FAILED:

@@ -12,40 +12,43 @@
 /* Listeners that are remembered; further ones are ignored. */
 #define GUEST_LISTENERS_MAX 64u
 
-/* Something the guest reported. */
-struct guest_mark {
-    bool seen;
-    uint64_t at_ns; /* CLOCK_MONOTONIC of the host when its line was complete */
-};
-
 struct guest_listener {
     uint16_t port; /* TCP */
     uint64_t at_ns;
 };
 
+/* Each *_ns is CLOCK_MONOTONIC of the host when the line was complete; 0 while it has not come. */
 struct guest_observation {
-    struct guest_mark hello;
+    bool hello;
+    uint64_t hello_ns;
     char version[CONTROL_VERSION_MAX + 1]; /* of init-oci */
 
-    struct guest_mark heartbeat; /* the last one */
-    uint64_t heartbeats;         /* how many */
-    uint64_t heartbeat_counter;  /* the last one's value */
+    uint64_t heartbeats;        /* how many */
+    uint64_t heartbeat_counter; /* the last one's value */
+    uint64_t heartbeat_ns;      /* the last one's arrival */
 
-    struct guest_mark pre_exec_ready;
-    struct guest_mark exec;
-    struct guest_mark no_listener;
+    bool pre_exec_ready;
+    uint64_t pre_exec_ns;
+
+    bool exec;
+    uint64_t exec_ns;
 
     unsigned listener_count;
     struct guest_listener listeners[GUEST_LISTENERS_MAX]; /* in order of arrival */
+    bool no_listener;
+    uint64_t no_listener_ns;
 
-    struct guest_mark quiesced; /* the last answer that named a new seq */
-    uint64_t quiesced_seq;
+    bool quiesced;
+    uint64_t quiesced_seq; /* of the last answer */
+    uint64_t quiesced_ns;
 
-    struct guest_mark exited;
+    bool exited;
     uint8_t exit_status; /* exit code, or 128 + signal */
+    uint64_t exited_ns;
 
-    struct guest_mark failed;
+    bool failed;
     char failure[THAW_CONTROL_LINE_MAX]; /* why the workload never ran */
+    uint64_t failed_ns;
 
     /* Lines that changed nothing. `ignored`: well-formed, but said before, out of order, or
      * beyond GUEST_LISTENERS_MAX. */
@@ -55,10 +58,10 @@ struct guest_observation {
 };
 
 /*
- * Enters one event that arrived at `now_ns`. Each mark but heartbeat and quiesced is set by its
- * first line only: a second one neither moves the time nor re-arms anything. A heartbeat counts
- * when its counter is higher than the last one's; a port when it is new; an answer to quiesce
- * when its seq differs from the last one's.
+ * Enters one event that arrived at `now_ns`. Everything but heartbeats and quiesced is set
+ * by its first line only: a second one neither moves the time nor re-arms anything. A heartbeat
+ * counts when its counter is higher than the last one's; a port when it is new; an answer to
+ * quiesce when its seq differs from the last one's.
  *
  * Returns whether anything but the counts of dropped lines changed.
  */

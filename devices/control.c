@@ -99,9 +99,8 @@ int control_send_line(struct control_port *port, const char *line)
 
     /* In one piece: a guest must never see half a line, and another thread's line must not land
      * in the middle. */
-    char bytes[THAW_CONTROL_LINE_MAX + 1];
-    memcpy(bytes, line, length);
-    bytes[length] = '\n';
+    char bytes[THAW_CONTROL_LINE_MAX + 2]; /* newline and NUL */
+    snprintf(bytes, sizeof(bytes), "%s\n", line);
     return serial_receive_all(port->serial, bytes, length + 1);
 }
 

@@ -13,48 +13,41 @@
 #define GUEST_LISTENERS_MAX 64u
 
 struct guest_listener {
-    uint16_t port; /* TCP */
-    uint64_t at_ns;
+    uint64_t at_ns; /* CLOCK_MONOTONIC of the host */
+    uint16_t port;  /* TCP */
 };
 
-/* Each *_ns is CLOCK_MONOTONIC of the host when the line was complete; 0 while it has not come. */
 struct guest_observation {
-    bool hello;
-    uint64_t hello_ns;
-    char version[CONTROL_VERSION_MAX + 1]; /* of init-oci */
+    /* What it has said. */
+    bool hello;          /* init is up */
+    bool pre_exec_ready; /* everything before execve of the workload is done */
+    bool exec;           /* the instruction before execve */
+    bool no_listener;    /* the workload will never listen */
+    bool quiesced;       /* it answered a quiesce request: quiesced_seq */
+    bool exited;         /* the workload ended: exit_status */
+    bool failed;         /* the workload never ran: failure */
 
-    uint64_t heartbeats;        /* how many */
+    uint8_t exit_status;        /* exit code, or 128 + signal */
+    unsigned listener_count;    /* entries of listeners */
+    uint64_t heartbeats;        /* how many came */
     uint64_t heartbeat_counter; /* the last one's value */
-    uint64_t heartbeat_ns;      /* the last one's arrival */
+    uint64_t quiesced_seq;      /* the last answer's */
 
-    bool pre_exec_ready;
-    uint64_t pre_exec_ns;
+    /* When: CLOCK_MONOTONIC of the host at the end of the line; 0 while it has not come. Of
+     * heartbeats and answers to quiesce the last one, of the others the only one. */
+    uint64_t hello_ns, heartbeat_ns, pre_exec_ns, exec_ns, no_listener_ns, quiesced_ns, exited_ns,
+        failed_ns;
 
-    bool exec;
-    uint64_t exec_ns;
-
-    unsigned listener_count;
     struct guest_listener listeners[GUEST_LISTENERS_MAX]; /* in order of arrival */
-    bool no_listener;
-    uint64_t no_listener_ns;
-
-    bool quiesced;
-    uint64_t quiesced_seq; /* of the last answer */
-    uint64_t quiesced_ns;
-
-    bool exited;
-    uint8_t exit_status; /* exit code, or 128 + signal */
-    uint64_t exited_ns;
-
-    bool failed;
-    char failure[THAW_CONTROL_LINE_MAX]; /* why the workload never ran */
-    uint64_t failed_ns;
 
     /* Lines that changed nothing. `ignored`: well-formed, but said before, out of order, or
      * beyond GUEST_LISTENERS_MAX. */
     struct {
         uint64_t too_long, not_ascii, unknown, malformed, ignored;
     } dropped;
+
+    char version[CONTROL_VERSION_MAX + 1]; /* of init-oci, from hello */
+    char failure[THAW_CONTROL_LINE_MAX];   /* the reason that init gave */
 };
 
 /*

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+#   make            the monitor and its helper, the guest's init, the guest kernel
+#   make demo       set up this machine, build, run a small OCI bundle in a microVM
+#   make test       set up this machine, build, run every test
+#   make help       the rest
+
+VERSION := 0.1.0
+ARCH    := x86_64
+
+O       ?= build
+CC      := gcc
+CLANG   := clang
+MUSLCC  := musl-gcc
+
+WARN     := -Wall -Wextra -Wconversion -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+            -Wvla -Wformat=2
+HARDEN   := -fstack-protector-strong -D_FORTIFY_SOURCE=2
+CPPFLAGS := -D_GNU_SOURCE -I. -Iguest/include -DTHAW_VERSION='"$(VERSION)"'
+CFLAGS   := -std=gnu17 -O2 -g -pthread $(WARN) $(HARDEN) -ffunction-sections -fdata-sections
+LDFLAGS  := -pthread -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,-z,noexecstack
+LIBS     := -ljansson -lseccomp -lxxhash
+
+# What is in which program. Architecture code is found by folder.
+LIB_DIRS  := vmm/base vmm/core vmm/arch/$(ARCH) vmm/loader vmm/bundle devices
+LIB_SRC   := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c $(d)/*.S))
+CLI_SRC   := $(wildcard vmm/cli/*.c)
+IMAGE_SRC := $(wildcard vmm/image/*.c)
+INIT_SRC  := $(wildcard guest/init-oci/*.c)
+UNIT_SRC  := $(wildcard tests/unit/*.c)
+# Parts of init that are pure enough to be tested on the host.
+UNIT_INIT_SRC := $(wildcard guest/init-oci/spec.c)
+GUEST_SRC := $(wildcard tests/guests/*.S)
+
+objects = $(patsubst %,$(O)/$(1)/%.o,$(basename $(2)))
+
+.PHONY: all
+all: $(O)/thaw $(O)/thaw-image kernel
+
+# ---- the monitor: one static program, so that spawn to main costs as little as it can --------
+
+$(O)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# The guest's init travels inside the monitor: the two always agree on the wire.
+$(O)/obj/vmm/loader/init_image.o: vmm/loader/init_image.S $(O)/init-oci
+	@mkdir -p $(@D)
+	$(CC) -c -DINIT_OCI='"$(O)/init-oci"' $< -o $@
+
+$(O)/libthaw.a: $(call objects,obj,$(LIB_SRC))
+	@rm -f $@
+	ar rcs $@ $^
+
+$(O)/thaw: $(call objects,obj,$(CLI_SRC)) $(O)/libthaw.a
+	$(CC) -static $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+
+# Apart, because it needs libarchive, which is slow to start and which running a guest does not.
+$(O)/thaw-image: $(call objects,obj,$(IMAGE_SRC)) $(O)/libthaw.a
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ -larchive $(LIBS) -o $@
+
+# ---- the guest --------------------------------------------------------------------------------
+
+# musl has no kernel headers of its own; the host's come last, so that libc's win.
+INIT_CFLAGS := -std=gnu17 -Os -static -s $(WARN) -ffunction-sections -fdata-sections \
+               -idirafter /usr/include -idirafter /usr/include/$(ARCH)-linux-gnu
+$(O)/init-oci: $(INIT_SRC) $(wildcard guest/init-oci/*.h guest/include/thaw/*.h) Makefile
+	@mkdir -p $(@D)
+	$(MUSLCC) $(CPPFLAGS) $(INIT_CFLAGS) -Wl,--gc-sections $(INIT_SRC) -o $@
+
+.PHONY: kernel
+kernel:
+	@kernel-config/build $(O)
+
+# Freestanding test guests: 64-bit, position-dependent, no libc.
+$(O)/guests/%.elf: tests/guests/%.S tests/guests/guest.ld tests/guests/guest.h
+	@mkdir -p $(@D)
+	$(CC) -nostdlib -static -no-pie -Wl,-T,tests/guests/guest.ld -Wl,--build-id=none \
+	    -Wl,-z,noexecstack -I. $< -o $@
+GUESTS := $(patsubst tests/guests/%.S,$(O)/guests/%.elf,$(GUEST_SRC))
+.PHONY: guests
+guests: $(GUESTS)
+
+# ---- tests ------------------------------------------------------------------------------------
+
+TEST_SRC := $(LIB_SRC) $(UNIT_SRC) $(UNIT_INIT_SRC)
+
+$(O)/unit-tests: $(call objects,obj,$(UNIT_SRC) $(UNIT_INIT_SRC)) $(O)/libthaw.a
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcriterion $(LIBS) -o $@
+
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+$(O)/san/%.o: %.c
+	@mkdir -p $(@D)
+	$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -pthread $(SANITIZE) -MMD -MP -c $< -o $@
+$(O)/san/vmm/loader/init_image.o: $(O)/obj/vmm/loader/init_image.o
+	@mkdir -p $(@D)
+	cp $< $@
+$(O)/unit-tests-san: $(call objects,san,$(TEST_SRC))
+	$(CLANG) -pthread $(SANITIZE) $^ -lcriterion $(LIBS) -o $@
+
+.PHONY: unit unit-san
+unit: $(O)/unit-tests
+	$(O)/unit-tests
+unit-san: $(O)/unit-tests-san
+	$(O)/unit-tests-san
+
+# ---- everything at once -----------------------------------------------------------------------
+
+.PHONY: setup demo test bench-boot format tidy install clean help
+setup:
+	@scripts/setup
+
+demo: setup
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@scripts/demo
+
+test: setup
+	@$(MAKE) --no-print-directory -j$$(nproc) all guests $(O)/unit-tests $(O)/unit-tests-san
+	@scripts/test
+
+bench-boot: setup
+	@$(MAKE) --no-print-directory -j$$(nproc) all $(O)/bench-mark
+	@scripts/bench-boot
+
+SOURCES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+format:
+	clang-format -i $(SOURCES)
+	
+tidy:
+	scripts/tidy
+
+PREFIX ?= /usr/local
+install: all
+	install -D -m 755 $(O)/thaw $(DESTDIR)$(PREFIX)/bin/thaw
+	install -D -m 755 $(O)/thaw-image $(DESTDIR)$(PREFIX)/bin/thaw-image
+	install -D -m 644 $(O)/vmlinux $(DESTDIR)$(PREFIX)/share/thaw/vmlinux
+	install -D -m 644 docs/thaw.1 $(DESTDIR)$(PREFIX)/share/man/man1/thaw.1
+
+clean:
+	rm -rf $(O)
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "devices/machine.h"
+
+#include "vmm/arch/x86_64/layout.h"
+#include "vmm/loader/kernel.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+
+static void console_irq(void *ctx, bool level)
+{
+    vm_irq(ctx, IRQ_CONSOLE, level);
+}
+
+static void control_irq(void *ctx, bool level)
+{
+    vm_irq(ctx, IRQ_CONTROL, level);
+}
+
+static void control_changed(void *ctx)
+{
+    struct machine *machine = ctx;
+    eventfd_write(machine->news_fd, 1);
+}
+
+static void input_room(void *ctx)
+{
+    struct machine *machine = ctx;
+    eventfd_write(machine->room_fd, 1);
+}
+
+static void guest_shutdown(void *ctx, uint8_t status)
+{
+    vm_end(ctx, VM_END_SHUTDOWN, status, NULL);
+}
+
+static void guest_reset(void *ctx)
+{
+    vm_end(ctx, VM_END_RESET, 0, NULL);
+}
+
+static int create_devices(struct machine *m, int console_fd, struct thaw_error *err)
+{
+    m->news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    m->room_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (m->news_fd < 0 || m->room_fd < 0)
+        return thaw_fail(err, errno, "eventfd");
+
+    int rc = console_create(console_fd, &m->console, err);
+    if (rc < 0)
+        return rc;
+    const struct serial_callbacks uart = {
+        .set_irq = console_irq,
+        .irq_ctx = m->vm,
+        .transmit = console_transmit,
+        .tx_ctx = m->console,
+        .rx_room = input_room,
+        .rx_ctx = m,
+    };
+    rc = serial_create(&uart, &m->uart, err);
+    if (rc < 0)
+        return rc;
+    const struct control_callbacks control = {
+        .set_irq = control_irq, .irq_ctx = m->vm, .changed = control_changed, .changed_ctx = m};
+    return control_create(&control, &m->control, err);
+}
+
+/* Where a PC has them. */
+static int place_devices(struct machine *m, struct thaw_error *err)
+{
+    m->debug_exit = (struct debug_exit){.shutdown = guest_shutdown, .ctx = m->vm};
+    m->i8042 = (struct i8042){.reset = guest_reset, .ctx = m->vm};
+    const struct {
+        uint64_t base, length;
+        const struct bus_ops *ops;
+        void *device;
+    } ports[] = {
+        {UART_CONSOLE_PORT, SERIAL_PORTS, &serial_bus_ops, m->uart},
+        {UART_CONTROL_PORT, SERIAL_PORTS, &serial_bus_ops, control_serial(m->control)},
+        {DEBUG_EXIT_PORT, DEBUG_EXIT_PORTS, &debug_exit_bus_ops, &m->debug_exit},
+        {I8042_DATA_PORT, 1, &i8042_data_bus_ops, &m->i8042},
+        {I8042_COMMAND_PORT, 1, &i8042_command_bus_ops, &m->i8042},
+        {CMOS_PORT, CMOS_PORTS, &cmos_bus_ops, &m->cmos},
+    };
+    int rc = 0;
+    for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]) && rc == 0; i++)
+        rc = bus_add(&m->vm->ports, ports[i].base, ports[i].length, ports[i].ops, ports[i].device,
+                     err);
+    return rc;
+}
+
+static int load_guest(struct machine *m, const struct machine_config *config,
+                      struct thaw_error *err)
+{
+    struct boot_image image = {0};
+    int rc = kernel_load(config->kernel, &m->vm->memory, &image, err);
+    if (rc == 0)
+        rc = initramfs_load(&config->initramfs, &m->vm->memory, &image, err);
+    if (rc == 0 && config->mailbox)
+        rc = mailbox_write(&m->vm->memory, config->mailbox, err);
+    if (rc == 0)
+        rc = vm_boot(m->vm, &image, config->cmdline, err);
+    return rc;
+}
+
+int machine_create(const struct machine_config *config, struct machine **out,
+                   struct thaw_error *err)
+{
+    cleanup_machine struct machine *m = calloc(1, sizeof(*m));
+    if (!m)
+        return thaw_fail(err, ENOMEM, "machine");
+    m->news_fd = m->room_fd = -1;
+
+    int rc = vm_create(&config->vm, &m->vm, err);
+    if (rc == 0)
+        rc = create_devices(m, config->console_fd, err);
+    if (rc == 0)
+        rc = place_devices(m, err);
+    if (rc == 0)
+        rc = load_guest(m, config, err);
+    if (rc < 0)
+        return rc;
+    *out = take(m);
+    return 0;
+}
+
+void machine_destroy(struct machine *m)
+{
+    if (!m)
+        return;
+    /* The vCPUs first: they call the devices. Then the writer, which calls the UART. */
+    if (m->vm)
+        vm_stop(m->vm);
+    if (m->console)
+        console_stop(m->console);
+    serial_destroy(m->uart);
+    console_destroy(m->console);
+    control_destroy(m->control);
+    vm_destroy(m->vm);
+    if (m->news_fd >= 0)
+        close(m->news_fd);
+    if (m->room_fd >= 0)
+        close(m->room_fd);
+    free(m);
+}
+
+int machine_start(struct machine *m, struct thaw_error *err)
+{
+    int rc = console_start(m->console, m->uart, err);
+    return rc < 0 ? rc : vm_start(m->vm, err);
+}
+
+void machine_observe(struct machine *m, struct guest_observation *seen)
+{
+    eventfd_t ignored;
+    eventfd_read(m->news_fd, &ignored);
+    control_observe(m->control, seen);
+    if (seen->exited || seen->failed)
+        vm_end(m->vm, VM_END_WORKLOAD, 0, NULL);
+}
+
+size_t machine_input(struct machine *m, const void *bytes, size_t size)
+{
+    return size == 0 ? 0 : serial_receive(m->uart, bytes, size);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A VM with its devices: what the verbs drive. Two UARTs (console and control port), debug exit,
+ * keyboard-controller reset, clock, and the mailbox, wired to a struct vm.
+ *
+ * Life: machine_create, machine_start, wait on the two descriptors, machine_destroy. Everything is
+ * called from one thread, the owner's; the devices themselves are called by vCPUs.
+ */
+#ifndef THAW_DEVICES_MACHINE_H
+#define THAW_DEVICES_MACHINE_H
+
+#include "devices/cmos.h"
+#include "devices/console.h"
+#include "devices/control.h"
+#include "devices/debug_exit.h"
+#include "devices/i8042.h"
+#include "devices/mailbox.h"
+#include "devices/serial.h"
+#include "vmm/core/vm.h"
+#include "vmm/loader/initramfs.h"
+
+struct machine_config {
+    struct vm_config vm;
+    const char *kernel;                    /* path */
+    const char *cmdline;                   /* at most ARCH_CMDLINE_MAX - 1 bytes */
+    struct initramfs initramfs;            /* may be empty */
+    const struct mailbox_content *mailbox; /* NULL: no mailbox is written */
+    int console_fd; /* where the console's output goes; not owned, not closed */
+};
+
+struct machine {
+    struct vm *vm;
+    struct console *console; /* the host side of the console's UART */
+    struct serial *uart;     /* the console's UART */
+    struct control_port *control;
+    struct debug_exit debug_exit;
+    struct i8042 i8042;
+    struct cmos cmos;
+    int news_fd; /* eventfd: the control port heard something, see machine_observe() */
+    int room_fd; /* eventfd: the console can take input again */
+};
+
+/* Builds the VM and its devices and loads the guest. Nothing runs yet. */
+int machine_create(const struct machine_config *config, struct machine **out,
+                   struct thaw_error *err);
+
+/* Stops the guest if it runs, and frees everything. NULL is allowed. */
+void machine_destroy(struct machine *machine);
+
+int machine_start(struct machine *machine, struct thaw_error *err);
+
+/* Takes what the control port has heard; when it says that the workload is over, the VM ends
+ * with VM_END_WORKLOAD. Call it when news_fd is readable; it empties news_fd. */
+void machine_observe(struct machine *machine, struct guest_observation *seen);
+
+/* Offers console input; returns how many bytes were taken (0 to size). When fewer than offered,
+ * room_fd becomes readable once there is room. */
+size_t machine_input(struct machine *machine, const void *bytes, size_t size);
+
+static inline void machine_cleanup(struct machine **machine)
+{
+    machine_destroy(*machine);
+}
+#define cleanup_machine cleanup(machine_cleanup)
+
+#endif

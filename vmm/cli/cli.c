@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/cli/cli.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void cli_report(const struct thaw_error *err)
+{
+    fprintf(stderr, "thaw: %s [%s]\n", err->message, thaw_failure_name(err->failure));
+}
+
+int cli_next_option(int argc, char **argv, const char *shorts, const struct option *longs,
+                    struct thaw_error *err)
+{
+    opterr = 0;
+    int at = optind ? optind : 1;
+    int c = getopt_long(argc, argv, shorts, longs, NULL);
+    if (c == ':') {
+        thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "%s: needs a value (see thaw %s --help)",
+                     argv[at], argv[0]);
+        return '?';
+    }
+    if (c == '?')
+        thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "%s: unknown option (see thaw %s --help)",
+                     argv[at], argv[0]);
+    return c;
+}
+
+/* Digits only: strtoull would take signs, blanks and prefixes. */
+static int parse_digits(const char *text, uint64_t *number, const char **rest)
+{
+    uint64_t value = 0;
+    const char *at = text;
+    for (; isdigit((unsigned char)*at); at++)
+        if (__builtin_mul_overflow(value, 10u, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(*at - '0'), &value))
+            return -ERANGE;
+    *number = value;
+    *rest = at;
+    return at == text ? -EINVAL : 0;
+}
+
+int cli_parse_number(const char *option, const char *text, uint64_t min, uint64_t max,
+                     uint64_t *number, struct thaw_error *err)
+{
+    const char *rest;
+    if (parse_digits(text, number, &rest) < 0 || *rest != '\0' || *number < min || *number > max)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
+                            "%s %s: expected a number from %llu to %llu", option, text,
+                            (unsigned long long)min, (unsigned long long)max);
+    return 0;
+}
+
+int cli_parse_memory(const char *text, uint64_t *size, struct thaw_error *err)
+{
+    static const char units[] = "KkMmGg";
+    const char *rest = text;
+    int rc = parse_digits(text, size, &rest);
+    unsigned shift = 20;
+    if (rc == 0 && *rest != '\0') {
+        const char *unit = strchr(units, *rest);
+        shift = unit ? 10 + 10 * (unsigned)((unit - units) / 2) : 0;
+        rest++;
+    }
+    if (rc < 0 || *rest != '\0' || shift == 0 || *size > UINT64_MAX >> shift)
+        return thaw_fail_as(err, THAW_FAIL_MEMORY, EINVAL,
+                            "--memory %s: expected a size such as 128M or 2G", text);
+    *size <<= shift;
+    return 0;
+}
+
+int cli_parse_seconds(const char *option, const char *text, uint64_t *ns, struct thaw_error *err)
+{
+    const double year = 366.0 * 24 * 3600;
+    char *rest;
+    errno = 0;
+    double seconds = strtod(text, &rest);
+    if (errno || rest == text || *rest != '\0' || !isfinite(seconds) || seconds <= 0 ||
+        seconds > year)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
+                            "%s %s: expected a number of seconds, more than 0", option, text);
+    *ns = (uint64_t)(seconds * 1e9);
+    return 0;
+}
+
+int cli_find_installed(const char *name, char *path, size_t path_size)
+{
+    char directory[4096];
+    ssize_t n = readlink("/proc/self/exe", directory, sizeof(directory) - 1);
+    if (n <= 0)
+        return -ENOENT;
+    directory[n] = '\0';
+    char *slash = strrchr(directory, '/');
+    if (!slash)
+        return -ENOENT;
+    *slash = '\0';
+
+    static const char *const places[] = {"", "/../share/thaw"};
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        int length = snprintf(path, path_size, "%s%s/%s", directory, places[i], name);
+        if (length > 0 && (size_t)length < path_size && access(path, F_OK) == 0)
+            return 0;
+    }
+    return -ENOENT;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/cli/cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct verb {
+    const char *name, *summary;
+    int (*run)(int argc, char **argv);
+} verbs[] = {
+    {"run", "boot a microVM and run an OCI bundle's process in it", cli_run},
+    {"doctor", "say what this host can run, and what to mend", cli_doctor},
+};
+
+static void print_help(void)
+{
+    puts("thaw: a microVM monitor for Linux/KVM\n"
+         "\n"
+         "Usage: thaw VERB [OPTIONS]\n"
+         "\n"
+         "Verbs:");
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+        printf("  %-9s %s\n", verbs[i].name, verbs[i].summary);
+    puts("\n"
+         "  thaw VERB --help   teaches a verb\n"
+         "  thaw --version     prints the version\n"
+         "\n"
+         "A first try: make a bundle and run it.\n"
+         "  mkdir -p web/rootfs && (cd web && runc spec)    # then fill web/rootfs\n"
+         "  thaw run --bundle web");
+}
+
+static int unknown(const char *what, const char *name)
+{
+    struct thaw_error err;
+    thaw_fail_as(&err, THAW_FAIL_USAGE, EINVAL, "%s: unknown %s (see thaw --help)", name, what);
+    cli_report(&err);
+    return THAW_FAIL_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    /* A reader of our output that goes away is an error to report, not a reason to die with a
+     * guest in mid-air. */
+    signal(SIGPIPE, SIG_IGN);
+
+    const char *name = argc > 1 ? argv[1] : "--help";
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_help();
+        return argc > 1 ? 0 : THAW_FAIL_USAGE;
+    }
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
+        puts("thaw " THAW_VERSION);
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+        if (strcmp(name, verbs[i].name) == 0)
+            return verbs[i].run(argc - 1, argv + 1);
+    return unknown(name[0] == '-' ? "option" : "verb", name);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/cli/result.h"
+
+#include <jansson.h>
+
+void result_collect(struct run_result *result, struct machine *machine)
+{
+    result->first_run_ns = machine->vm->first_run_ns;
+    result->console = console_report(machine->console);
+    for (unsigned i = 0; i < machine->vm->vcpu_count; i++) {
+        struct vcpu_exits *exits = &machine->vm->vcpus[i].exits;
+        result->exits.io += exits->io;
+        result->exits.mmio += exits->mmio;
+        result->exits.other += exits->other;
+        result->exits.interrupted += exits->interrupted;
+    }
+}
+
+/* Milliseconds after the start; absent when it did not happen. */
+static void add_mark(json_t *marks, const char *name, uint64_t at_ns, uint64_t started_ns)
+{
+    if (at_ns >= started_ns)
+        json_object_set_new(marks, name, json_real((double)(at_ns - started_ns) / 1e6));
+}
+
+static json_t *marks_json(const struct run_result *r)
+{
+    const struct guest_observation *seen = &r->session.seen;
+    json_t *marks = json_object();
+    add_mark(marks, "kvm_run", r->first_run_ns, r->started_ns);
+    add_mark(marks, "hello", seen->hello_ns, r->started_ns);
+    add_mark(marks, "workload_pre_exec", seen->pre_exec_ns, r->started_ns);
+    add_mark(marks, "workload_exec", seen->exec_ns, r->started_ns);
+    add_mark(marks, "workload_exit", seen->exited_ns, r->started_ns);
+    return marks;
+}
+
+static json_t *annotations_json(const struct bundle *bundle)
+{
+    json_t *annotations = json_object();
+    for (size_t i = 0; bundle && i < bundle_annotation_count(bundle); i++) {
+        const char *value, *key = bundle_annotation(bundle, i, &value);
+        json_object_set_new(annotations, key, json_string(value));
+    }
+    return annotations;
+}
+
+static json_t *dropped_json(const struct guest_observation *seen)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "too_long", (json_int_t)seen->dropped.too_long,
+                     "not_ascii", (json_int_t)seen->dropped.not_ascii, "unknown",
+                     (json_int_t)seen->dropped.unknown, "malformed",
+                     (json_int_t)seen->dropped.malformed, "ignored",
+                     (json_int_t)seen->dropped.ignored);
+}
+
+void result_print_json(const struct run_result *r, const struct bundle *bundle, int status,
+                       const struct thaw_error *err)
+{
+    const char *error = err->code ? thaw_failure_name(err->failure) : NULL;
+    json_t *root = json_pack(
+        "{s:i, s:s?, s:i, s:s?, s:o, s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:o, s:o}", "status",
+        status, "error", error, "code", (int)err->failure, "message",
+        err->code ? err->message : NULL, "marks_ms", marks_json(r), "exits", "io",
+        (json_int_t)r->exits.io, "mmio", (json_int_t)r->exits.mmio, "other",
+        (json_int_t)r->exits.other, "interrupted", (json_int_t)r->exits.interrupted, "console",
+        "written", (json_int_t)r->console.written, "discarded", (json_int_t)r->console.discarded,
+        "dropped_lines", dropped_json(&r->session.seen), "annotations", annotations_json(bundle));
+    if (!root)
+        return;
+    json_dumpf(root, stderr, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    fputc('\n', stderr);
+    json_decref(root);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a run leaves to tell: when each thing happened, what it cost, how it ended. */
+#ifndef THAW_CLI_RESULT_H
+#define THAW_CLI_RESULT_H
+
+#include "vmm/bundle/bundle.h"
+#include "vmm/cli/session.h"
+
+struct run_result {
+    uint64_t started_ns;   /* CLOCK_MONOTONIC, when the verb began */
+    uint64_t first_run_ns; /* when the vCPUs were let go; 0: never */
+    struct session_result session;
+    struct {
+        unsigned long long io, mmio, other, interrupted;
+    } exits; /* returns from KVM_RUN, all vCPUs */
+    struct console_report console;
+};
+
+/* Takes the figures from a machine whose guest has ended. */
+void result_collect(struct run_result *result, struct machine *machine);
+
+/* One line of JSON to stderr (stdout is the workload's). `bundle` may be NULL; `err` is empty
+ * when the workload ran. The keys are documented in thaw(1) and stable. */
+void result_print_json(const struct run_result *result, const struct bundle *bundle, int status,
+                       const struct thaw_error *err);
+
+#endif

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/cli/session.h"
+
+#include "thaw/wire.h"
+#include "vmm/base/clock.h"
+#include "vmm/cli/terminal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+
+#define PROBE_PERIOD_NS 1000000000ull
+#define INPUT_CHUNK     4096u
+#define IMPATIENT_SIGNAL                                                                           \
+    3u /* so many SIGINT or SIGTERM end the session whatever the workload does */
+
+static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+
+struct session {
+    struct machine *machine;
+    const struct session_config *config;
+    struct guest_observation seen;
+    uint64_t deadline_ns;   /* CLOCK_MONOTONIC; 0: none */
+    uint64_t next_probe_ns; /* CLOCK_MONOTONIC */
+    int signal_fd;
+    unsigned impatience;
+    /* Input that was read and not yet taken by the UART. */
+    char input[INPUT_CHUNK];
+    size_t input_at, input_size;
+    uint64_t input_total; /* bytes that the UART has taken */
+    bool input_ended, input_end_sent;
+    bool ended;
+};
+
+static void signal_set(sigset_t *set)
+{
+    sigemptyset(set);
+    for (size_t i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++)
+        sigaddset(set, forwarded[i]);
+    sigaddset(set, SIGQUIT);
+    sigaddset(set, SIGWINCH);
+}
+
+void session_block_signals(void)
+{
+    sigset_t set;
+    signal_set(&set);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+/* A control line that the port has no room for is dropped: its staging ring holds dozens, and a
+ * guest that reads none of them does not act on them either. */
+__attribute__((format(printf, 2, 3))) static int tell_guest(struct session *s, const char *line,
+                                                            ...)
+{
+    char text[THAW_CONTROL_LINE_MAX];
+    va_list args;
+    va_start(args, line);
+    vsnprintf(text, sizeof(text), line, args);
+    va_end(args);
+    return control_send_line(s->machine->control, text);
+}
+
+static void send_window_size(struct session *s)
+{
+    unsigned short rows, cols;
+    if (s->config->terminal && s->seen.hello && terminal_size(s->config->input_fd, &rows, &cols))
+        tell_guest(s, THAW_REQ_WINSIZE " rows=%u cols=%u", rows, cols);
+}
+
+static int interrupt(struct thaw_error *err, unsigned signal, const char *why)
+{
+    return thaw_fail_as(err, THAW_FAIL_INTERRUPTED, EINTR, "signal %s: %s",
+                        sigabbrev_np((int)signal), why);
+}
+
+/* Ends the session (with an error) or passes the signal on. */
+static int handle_signal(struct session *s, unsigned signal, struct thaw_error *err)
+{
+    if (signal == SIGWINCH) {
+        send_window_size(s);
+        return 0;
+    }
+    if (signal == SIGQUIT)
+        return interrupt(err, signal, "the guest was stopped");
+    if (!s->seen.hello)
+        return interrupt(err, signal, "the guest was stopped before its init ran");
+    if ((signal == SIGINT || signal == SIGTERM) && ++s->impatience >= IMPATIENT_SIGNAL)
+        return interrupt(err, signal, "came three times; the guest was stopped");
+    tell_guest(s, THAW_REQ_SIGNAL " number=%u", signal);
+    return 0;
+}
+
+static int handle_signals(struct session *s, struct thaw_error *err)
+{
+    struct signalfd_siginfo info;
+    int rc = 0;
+    while (rc == 0 && read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        rc = handle_signal(s, info.ssi_signo, err);
+    return rc;
+}
+
+/* Hands what was read to the UART; at the end of input tells init after how many bytes. */
+static void push_input(struct session *s)
+{
+    size_t n = machine_input(s->machine, s->input + s->input_at, s->input_size - s->input_at);
+    s->input_at += n;
+    s->input_total += n;
+    if (s->input_at < s->input_size)
+        return;
+    s->input_at = s->input_size = 0;
+    if (s->input_ended && !s->input_end_sent)
+        s->input_end_sent = tell_guest(s, THAW_REQ_STDIN_EOF " bytes=%llu",
+                                       (unsigned long long)s->input_total) == 0;
+}
+
+static void read_input(struct session *s)
+{
+    ssize_t n = read(s->config->input_fd, s->input, sizeof(s->input));
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    /* An unreadable stdin is an empty one, as for any program started with it closed. */
+    if (n <= 0)
+        s->input_ended = true;
+    else
+        s->input_size = (size_t)n;
+    push_input(s);
+}
+
+static void handle_news(struct session *s)
+{
+    bool greeted = s->seen.hello;
+    machine_observe(s->machine, &s->seen);
+    if (!greeted && s->seen.hello)
+        send_window_size(s);
+}
+
+static int poll_timeout_ms(const struct session *s, uint64_t now)
+{
+    uint64_t until = s->next_probe_ns;
+    if (s->deadline_ns && s->deadline_ns < until)
+        until = s->deadline_ns;
+    return until <= now ? 0 : (int)((until - now) / 1000000u) + 1;
+}
+
+static int check_clock(struct session *s, struct thaw_error *err)
+{
+    uint64_t now = clock_monotonic_ns();
+    if (s->deadline_ns && now >= s->deadline_ns)
+        return thaw_fail_as(err, THAW_FAIL_TIMEOUT, ETIMEDOUT,
+                            "guest: still running after --timeout %.3g s",
+                            (double)s->config->timeout_ns / 1e9);
+    if (now >= s->next_probe_ns) {
+        vm_probe(s->machine->vm);
+        s->next_probe_ns = now + PROBE_PERIOD_NS;
+    }
+    return 0;
+}
+
+/* One turn of the event loop. */
+static int turn(struct session *s, struct thaw_error *err)
+{
+    /* stdin is read once init listens, and only when the last chunk is gone. */
+    bool want_input = s->seen.hello && !s->input_ended && s->input_size == 0;
+    struct pollfd fds[] = {
+        {.fd = s->machine->vm->ended_fd, .events = POLLIN},
+        {.fd = s->machine->news_fd, .events = POLLIN},
+        {.fd = s->machine->room_fd, .events = POLLIN},
+        {.fd = s->signal_fd, .events = POLLIN},
+        {.fd = want_input ? s->config->input_fd : -1, .events = POLLIN},
+    };
+    if (poll(fds, sizeof(fds) / sizeof(fds[0]), poll_timeout_ms(s, clock_monotonic_ns())) < 0 &&
+        errno != EINTR)
+        return thaw_fail(err, errno, "poll");
+
+    s->ended = fds[0].revents != 0;
+    if (fds[1].revents)
+        handle_news(s);
+    if (fds[2].revents) {
+        eventfd_t ignored;
+        eventfd_read(s->machine->room_fd, &ignored);
+        push_input(s);
+    }
+    if (fds[4].revents)
+        read_input(s);
+    int rc = fds[3].revents ? handle_signals(s, err) : 0;
+    return rc < 0 ? rc : check_clock(s, err);
+}
+
+/* Waits until the console's output is written, still minding signals and the clock: a reader
+ * that takes its time is waited for, one that never comes back is not. */
+static int flush_output(struct session *s, struct thaw_error *err)
+{
+    int rc = 0;
+    while (rc == 0 && !console_flush(s->machine->console, 50)) {
+        rc = handle_signals(s, err);
+        if (rc == 0 && s->deadline_ns && clock_monotonic_ns() >= s->deadline_ns)
+            rc = thaw_fail_as(err, THAW_FAIL_TIMEOUT, ETIMEDOUT,
+                              "output: its reader took nothing until --timeout ran out");
+    }
+    return rc;
+}
+
+/* The end as the user is told it. */
+static int explain(const struct session *s, const struct vm_end *end, int *status,
+                   struct thaw_error *err)
+{
+    const char *detail = end->detail;
+    switch (end->kind) {
+    case VM_END_WORKLOAD:
+        if (s->seen.failed)
+            return thaw_fail_as(err, THAW_FAIL_GUEST_INIT, ENOEXEC, "guest init: %s",
+                                s->seen.failure);
+        *status = s->seen.exit_status;
+        return 0;
+    case VM_END_SHUTDOWN:
+        *status = end->status;
+        return 0;
+    case VM_END_HALTED:
+        return thaw_fail_as(err, THAW_FAIL_GUEST_SHUTDOWN, ESHUTDOWN,
+                            "guest: powered off without a workload status");
+    case VM_END_RESET:
+        if (arch_reset_was_panic(&s->machine->vm->memory))
+            return thaw_fail_as(err, THAW_FAIL_GUEST_PANIC, EIO,
+                                "guest: kernel panic (its last words are on the console)");
+        return thaw_fail_as(err, THAW_FAIL_GUEST_REBOOT, ERESTART,
+                            "guest: rebooted without a workload status");
+    case VM_END_TRIPLE_FAULT:
+        return thaw_fail_as(err, THAW_FAIL_TRIPLE_FAULT, EIO, "guest: triple fault on %s", detail);
+    case VM_END_KVM_ERROR:
+        return thaw_fail_as(err, THAW_FAIL_KVM_INTERNAL, EIO, "KVM: %s", detail);
+    case VM_END_NONE:
+        break;
+    }
+    return thaw_fail_as(err, THAW_FAIL_INTERNAL, EIO, "guest: ended for an unknown reason");
+}
+
+static int run_to_end(struct session *s, struct session_result *result, struct thaw_error *err)
+{
+    s->signal_fd = -1;
+    sigset_t set;
+    signal_set(&set);
+    cleanup_close int signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (signal_fd < 0)
+        return thaw_fail(err, errno, "signalfd");
+    s->signal_fd = signal_fd;
+
+    int rc = machine_start(s->machine, err);
+    while (rc == 0 && !s->ended)
+        rc = turn(s, err);
+    vm_stop(s->machine->vm);
+    machine_observe(s->machine, &s->seen);
+
+    result->end = vm_end_get(s->machine->vm);
+    result->seen = s->seen;
+    if (rc == 0)
+        rc = flush_output(s, err);
+    return rc < 0 ? rc : explain(s, &result->end, &result->status, err);
+}
+
+int session_run(struct machine *machine, const struct session_config *config,
+                struct session_result *result, struct thaw_error *err)
+{
+    uint64_t now = clock_monotonic_ns();
+    struct session s = {
+        .machine = machine,
+        .config = config,
+        .deadline_ns = config->timeout_ns ? now + config->timeout_ns : 0,
+        .next_probe_ns = now + PROBE_PERIOD_NS,
+    };
+
+    struct terminal saved = {0};
+    if (config->terminal)
+        terminal_make_raw(config->input_fd, &saved);
+    int rc = run_to_end(&s, result, err);
+    terminal_restore(&saved);
+    return rc;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/core/vm.h"
+
+#include "vmm/base/clock.h"
+#include "vmm/base/kvm.h"
+#include "vmm/core/vcpu.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+static struct vm *vm_alloc(struct thaw_error *err)
+{
+    struct vm *vm = calloc(1, sizeof(*vm));
+    if (!vm) {
+        thaw_fail(err, ENOMEM, "VM");
+        return NULL;
+    }
+    vm->fd = vm->ended_fd = -1;
+    for (unsigned i = 0; i < ARCH_VCPUS_MAX; i++)
+        vm->vcpus[i].fd = -1;
+    pthread_mutex_init(&vm->end_lock, NULL);
+    return vm;
+}
+
+static int create_vcpus(struct vm *vm, int kvm_fd, unsigned count, struct thaw_error *err)
+{
+    int run_size = kvm_ioctl(kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0, err);
+    if (run_size < 0)
+        return run_size;
+
+    struct arch_cpuid *cpuid;
+    int rc = arch_cpuid_create(kvm_fd, &cpuid, err);
+    if (rc < 0)
+        return rc;
+    for (unsigned i = 0; i < count && rc == 0; i++) {
+        vm->vcpu_count = i + 1;
+        rc = vcpu_create(vm, i, (size_t)run_size, err);
+        if (rc == 0)
+            rc = arch_vcpu_setup(vm->vcpus[i].fd, cpuid, i, count, err);
+    }
+    arch_cpuid_free(cpuid);
+    return rc;
+}
+
+int vm_create(const struct vm_config *config, struct vm **out, struct thaw_error *err)
+{
+    cleanup_close int kvm_fd = kvm_open(err);
+    if (kvm_fd < 0)
+        return kvm_fd;
+    cleanup_vm struct vm *vm = vm_alloc(err);
+    if (!vm)
+        return thaw_error_code(err);
+
+    vm->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (vm->ended_fd < 0)
+        return thaw_fail(err, errno, "eventfd");
+    vm->fd = kvm_ioctl(kvm_fd, KVM_CREATE_VM, 0, err);
+    if (vm->fd < 0)
+        return vm->fd;
+    int rc = arch_vm_prepare(vm->fd, err);
+
+    struct guest_region regions[GUEST_MEMORY_REGIONS_MAX];
+    unsigned count = arch_memory_layout(config->memory_size, regions);
+    if (rc == 0)
+        rc = guest_memory_create(&vm->memory, regions, count, err);
+    /* Memory first: once an interrupt chip exists, adding a memslot waits for an RCU grace
+     * period of several milliseconds. */
+    if (rc == 0)
+        rc = guest_memory_register(&vm->memory, vm->fd, err);
+    if (rc == 0)
+        rc = arch_irqchip_create(vm->fd, err);
+    if (rc == 0)
+        rc = create_vcpus(vm, kvm_fd, config->vcpus, err);
+    if (rc < 0)
+        return rc;
+    *out = take(vm);
+    return 0;
+}
+
+void vm_destroy(struct vm *vm)
+{
+    if (!vm)
+        return;
+    vm_stop(vm);
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        vcpu_destroy(&vm->vcpus[i]);
+    if (vm->fd >= 0)
+        close(vm->fd);
+    if (vm->ended_fd >= 0)
+        close(vm->ended_fd);
+    guest_memory_destroy(&vm->memory);
+    pthread_mutex_destroy(&vm->end_lock);
+    free(vm);
+}
+
+int vm_boot(struct vm *vm, const struct boot_image *image, const char *cmdline,
+            struct thaw_error *err)
+{
+    int rc = arch_boot_tables(&vm->memory, image, cmdline, vm->vcpu_count, err);
+    if (rc < 0)
+        return rc;
+    return arch_vcpu_boot(vm->vcpus[0].fd, image, err);
+}
+
+int vm_start(struct vm *vm, struct thaw_error *err)
+{
+    vm->first_run_ns = clock_monotonic_ns();
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        int rc = vcpu_start(&vm->vcpus[i], err);
+        if (rc < 0) {
+            vm_stop(vm);
+            return rc;
+        }
+    }
+    return 0;
+}
+
+void vm_stop(struct vm *vm)
+{
+    atomic_store(&vm->stopping, true);
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        vcpu_kick(&vm->vcpus[i]);
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        vcpu_join(&vm->vcpus[i]);
+}
+
+void vm_end(struct vm *vm, enum vm_end_kind kind, int status, const char *detail)
+{
+    pthread_mutex_lock(&vm->end_lock);
+    bool first = vm->end.kind == VM_END_NONE;
+    if (first) {
+        vm->end.kind = kind;
+        vm->end.status = status;
+        snprintf(vm->end.detail, sizeof(vm->end.detail), "%s", detail ? detail : "");
+    }
+    pthread_mutex_unlock(&vm->end_lock);
+
+    if (!first)
+        return;
+    /* The vCPU that got here leaves at once; vm_stop() fetches the others. */
+    atomic_store(&vm->stopping, true);
+    eventfd_write(vm->ended_fd, 1);
+}
+
+struct vm_end vm_end_get(struct vm *vm)
+{
+    pthread_mutex_lock(&vm->end_lock);
+    struct vm_end end = vm->end;
+    pthread_mutex_unlock(&vm->end_lock);
+    return end;
+}
+
+void vm_irq(struct vm *vm, uint32_t irq, bool level)
+{
+    arch_irq_line(vm->fd, irq, level);
+}
+
+/* Whether the last round found every vCPU dead; a vCPU that has not answered is not. */
+static bool all_dead(const struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        if (atomic_load(&vm->vcpus[i].probe) || !atomic_load(&vm->vcpus[i].dead))
+            return false;
+    return true;
+}
+
+void vm_probe(struct vm *vm)
+{
+    vm->dead_rounds = all_dead(vm) ? vm->dead_rounds + 1 : 0;
+    if (vm->dead_rounds >= 2) {
+        vm_end(vm, VM_END_HALTED, 0, NULL);
+        return;
+    }
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        atomic_store(&vm->vcpus[i].dead, false);
+        atomic_store(&vm->vcpus[i].probe, true);
+        vcpu_kick(&vm->vcpus[i]);
+    }
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A virtual machine: memory, interrupt chips, vCPUs and the two buses. It owns all of them; two
+ * VMs in one process do not know of each other.
+ *
+ * Life: vm_create, then add devices to the buses, vm_boot, vm_start, wait for vm_ended_fd,
+ * vm_stop, vm_destroy. All calls come from the thread that created the VM, except vm_end() and
+ * vm_irq(), which any thread may call between vm_create and vm_destroy.
+ */
+#ifndef THAW_CORE_VM_H
+#define THAW_CORE_VM_H
+
+#include "vmm/arch/arch.h"
+#include "vmm/base/cleanup.h"
+#include "vmm/core/bus.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct kvm_run;
+
+struct vm_config {
+    uint64_t memory_size; /* bytes: page-aligned, ARCH_MEMORY_MIN to ARCH_MEMORY_MAX */
+    unsigned vcpus;       /* 1 to ARCH_VCPUS_MAX */
+};
+
+/* Why the guest no longer runs. */
+enum vm_end_kind {
+    VM_END_NONE,         /* it still does, or was stopped by vm_stop() */
+    VM_END_WORKLOAD,     /* the control port reported the workload's end, or init's failure */
+    VM_END_SHUTDOWN,     /* it asked for its own end and gave a status (debug-exit port) */
+    VM_END_HALTED,       /* powered off: every vCPU halted with interrupts off */
+    VM_END_RESET,        /* it asked for a reset */
+    VM_END_TRIPLE_FAULT, /* a fault in the fault handler's fault handler */
+    VM_END_KVM_ERROR,    /* KVM could not run it on */
+};
+
+struct vm_end {
+    enum vm_end_kind kind;
+    int status;       /* VM_END_SHUTDOWN: the byte the guest wrote */
+    char detail[192]; /* where the vCPU was, what KVM said; may be empty */
+};
+
+/* Returns from KVM_RUN, by what the guest wanted. Written by the vCPU's thread alone. */
+struct vcpu_exits {
+    atomic_ullong io, mmio, other, interrupted;
+};
+
+struct vcpu {
+    struct vm *vm;
+    unsigned index;
+    int fd;
+    struct kvm_run *run; /* shared with KVM, run_size bytes */
+    size_t run_size;
+    pthread_t thread;
+    bool started;
+    struct vcpu_exits exits;
+    /* vm_probe(): asked by the owner, answered by the vCPU's thread. */
+    atomic_bool probe;
+    atomic_bool dead;
+};
+
+struct vm {
+    int fd;
+    int ended_fd; /* eventfd, readable once the guest has ended */
+    struct guest_memory memory;
+    struct bus ports, mmio;
+    unsigned vcpu_count;
+    struct vcpu vcpus[ARCH_VCPUS_MAX];
+    uint64_t first_run_ns; /* CLOCK_MONOTONIC when the vCPUs were let go */
+    atomic_bool stopping;
+    unsigned dead_rounds;
+    pthread_mutex_t end_lock;
+    struct vm_end end; /* under end_lock */
+};
+
+/* Creates the VM, its RAM, its interrupt chips and its vCPUs. Nothing runs yet. */
+int vm_create(const struct vm_config *config, struct vm **out, struct thaw_error *err);
+
+/* Stops the vCPUs if they run, and frees everything. NULL is allowed. */
+void vm_destroy(struct vm *vm);
+
+/* Writes the boot tables for a loaded kernel and points vCPU 0 at its entry. */
+int vm_boot(struct vm *vm, const struct boot_image *image, const char *cmdline,
+            struct thaw_error *err);
+
+/* Starts one thread per vCPU. */
+int vm_start(struct vm *vm, struct thaw_error *err);
+
+/* Takes every vCPU out of KVM_RUN and joins its thread. Idempotent. */
+void vm_stop(struct vm *vm);
+
+/* Records why the guest ended and wakes the owner. The first call wins. `detail` may be NULL. */
+void vm_end(struct vm *vm, enum vm_end_kind kind, int status, const char *detail);
+
+/* The recorded end; kind VM_END_NONE while there is none. */
+struct vm_end vm_end_get(struct vm *vm);
+
+/* Sets an interrupt line. */
+void vm_irq(struct vm *vm, uint32_t irq, bool level);
+
+/*
+ * Asks every vCPU whether it can ever run again; call it about once a second. Linux without ACPI
+ * powers off by halting with interrupts off, which KVM does not report: two rounds of "dead"
+ * from every vCPU end the guest with VM_END_HALTED.
+ */
+void vm_probe(struct vm *vm);
+
+static inline void vm_cleanup(struct vm **vm)
+{
+    vm_destroy(*vm);
+}
+#define cleanup_vm cleanup(vm_cleanup)
+
+#endif

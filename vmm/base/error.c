@@ -11,6 +11,15 @@ static void set(struct thaw_error *err, enum thaw_failure failure, int code)
     err->code = code > 0 ? code : EIO;
 }
 
+/* Adds ": <tail>" after the first `used` bytes; what does not fit is cut. */
+static void append(struct thaw_error *err, int used, const char *tail)
+{
+    size_t at = used < 0 ? 0 : (size_t)used;
+    if (at < sizeof(err->message) &&
+        snprintf(err->message + at, sizeof(err->message) - at, ": %s", tail) < 0)
+        err->message[at] = '\0';
+}
+
 int thaw_fail(struct thaw_error *err, int code, const char *what, ...)
 {
     va_list args;
@@ -19,9 +28,8 @@ int thaw_fail(struct thaw_error *err, int code, const char *what, ...)
     va_end(args);
 
     set(err, THAW_FAIL_INTERNAL, code);
-    if (used >= 0 && (size_t)used < sizeof(err->message))
-        snprintf(err->message + used, sizeof(err->message) - (size_t)used, ": %s",
-                 strerrordesc_np(err->code));
+    const char *description = strerrordesc_np(err->code);
+    append(err, used, description ? description : "unknown error");
     return -err->code;
 }
 
@@ -46,8 +54,7 @@ int thaw_context(struct thaw_error *err, const char *what, ...)
     int used = vsnprintf(err->message, sizeof(err->message), what, args);
     va_end(args);
 
-    if (used >= 0 && (size_t)used < sizeof(err->message))
-        snprintf(err->message + used, sizeof(err->message) - (size_t)used, ": %s", tail);
+    append(err, used, tail);
     return thaw_error_code(err);
 }
 

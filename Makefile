@@ -98,6 +98,10 @@ $(O)/san/vmm/loader/init_image.o: $(O)/obj/vmm/loader/init_image.o
 $(O)/unit-tests-san: $(call objects,san,$(TEST_SRC))
 	$(CLANG) -pthread $(SANITIZE) $^ -lcriterion $(LIBS) -o $@
 
+$(O)/bench-mark: tests/bench/mark.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -ljansson -o $@
+
 .PHONY: unit unit-san
 unit: $(O)/unit-tests
 	$(O)/unit-tests
@@ -125,7 +129,7 @@ bench-boot: setup
 SOURCES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 format:
 	clang-format -i $(SOURCES)
-	
+
 tidy:
 	scripts/tidy
 

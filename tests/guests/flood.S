@@ -4,7 +4,7 @@
 
     .global _start
 _start:
-    movl $200000, %ebx
+    movl $100000, %ebx
 1:  movw $CONSOLE, %dx
     movb $0x78, %al
     outb %al, %dx

@@ -59,13 +59,14 @@ void result_print_json(const struct run_result *r, const struct bundle *bundle, 
 {
     const char *error = err->code ? thaw_failure_name(err->failure) : NULL;
     json_t *root = json_pack(
-        "{s:i, s:s?, s:i, s:s?, s:o, s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:o, s:o}", "status",
-        status, "error", error, "code", (int)err->failure, "message",
-        err->code ? err->message : NULL, "marks_ms", marks_json(r), "exits", "io",
-        (json_int_t)r->exits.io, "mmio", (json_int_t)r->exits.mmio, "other",
-        (json_int_t)r->exits.other, "interrupted", (json_int_t)r->exits.interrupted, "console",
-        "written", (json_int_t)r->console.written, "discarded", (json_int_t)r->console.discarded,
-        "dropped_lines", dropped_json(&r->session.seen), "annotations", annotations_json(bundle));
+        "{s:i, s:s?, s:i, s:s?, s:I, s:o, s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:o, s:o}",
+        "status", status, "error", error, "code", (int)err->failure, "message",
+        err->code ? err->message : NULL, "started_ns", (json_int_t)r->started_ns, "marks_ms",
+        marks_json(r), "exits", "io", (json_int_t)r->exits.io, "mmio", (json_int_t)r->exits.mmio,
+        "other", (json_int_t)r->exits.other, "interrupted", (json_int_t)r->exits.interrupted,
+        "console", "written", (json_int_t)r->console.written, "discarded",
+        (json_int_t)r->console.discarded, "dropped_lines", dropped_json(&r->session.seen),
+        "annotations", annotations_json(bundle));
     if (!root)
         return;
     json_dumpf(root, stderr, JSON_COMPACT | JSON_PRESERVE_ORDER);

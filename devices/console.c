@@ -12,12 +12,11 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#define RING_MASK    (CONSOLE_RING_SIZE - 1)
-#define PLENTY       (CONSOLE_RING_SIZE / 4) /* write now, whatever the time */
-#define LINGER_MS    1
-#define STOP_WAIT_NS 200000000l
-#define NS_PER_MS    1000000ull
-#define NS_PER_SEC   1000000000l
+#define RING_MASK   (CONSOLE_RING_SIZE - 1)
+#define PLENTY      (CONSOLE_RING_SIZE / 4) /* write now, whatever the time */
+#define LINGER_MS   1
+#define STOP_WAIT_S 1
+#define NS_PER_MS   1000000ull
 
 _Static_assert((CONSOLE_RING_SIZE & RING_MASK) == 0, "the ring's indices wrap by masking");
 
@@ -307,15 +306,11 @@ bool console_flush(struct console *console, unsigned timeout_ms)
     return true;
 }
 
-static int join_within(pthread_t thread, long ns)
+static int join_within(pthread_t thread, time_t seconds)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += ns;
-    if (until.tv_nsec >= NS_PER_SEC) {
-        until.tv_nsec -= NS_PER_SEC;
-        until.tv_sec++;
-    }
+    until.tv_sec += seconds;
     return -pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until);
 }
 
@@ -329,7 +324,7 @@ int console_stop(struct console *console)
     atomic_store(&console->discarding, true);
     wake_writer(console);
     pthread_cancel(console->thread);
-    if (join_within(console->thread, STOP_WAIT_NS) < 0) {
+    if (join_within(console->thread, STOP_WAIT_S) < 0) {
         pthread_detach(console->thread);
         console->left_behind = true;
     }

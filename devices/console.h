@@ -52,7 +52,7 @@ bool console_flush(struct console *console, unsigned timeout_ms);
  * Ends the writer without waiting for its output: what is still in the ring is discarded, and
  * so is what the guest sends from now on. Interrupts a write that blocks, on a pipe, a socket or
  * a stopped terminal. Only a write in uninterruptible sleep (a dead network file system) resists;
- * after 200 ms such a thread is left behind with the console, and -ETIMEDOUT is returned: the
+ * after a second such a thread is left behind with the console, and -ETIMEDOUT is returned: the
  * process should end soon. Idempotent.
  */
 int console_stop(struct console *console);

@@ -37,12 +37,8 @@ static json_t *marks_json(const struct run_result *r)
 
 static json_t *annotations_json(const struct bundle *bundle)
 {
-    json_t *annotations = json_object();
-    for (size_t i = 0; bundle && i < bundle_annotation_count(bundle); i++) {
-        const char *value, *key = bundle_annotation(bundle, i, &value);
-        json_object_set_new(annotations, key, json_string(value));
-    }
-    return annotations;
+    json_t *annotations = bundle ? json_object_get(bundle->config, "annotations") : NULL;
+    return annotations ? json_incref(annotations) : json_object();
 }
 
 static json_t *dropped_json(const struct guest_observation *seen)

@@ -8,6 +8,7 @@
 #include "vmm/cli/cli.h"
 #include "vmm/cli/result.h"
 #include "vmm/cli/session.h"
+#include "vmm/cli/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -206,15 +207,16 @@ static int compose_cmdline(const struct run_options *o, struct guest_files *file
 static int open_bundle(const struct run_options *o, struct guest_files *files,
                        struct thaw_error *err)
 {
-    const struct bundle_options options = {.warmup = o->warmup};
+    struct bundle_options options = {.warmup = o->warmup};
+    terminal_size(STDIN_FILENO, &options.rows, &options.cols);
     int rc = bundle_load(o->bundle, &options, &files->bundle, err);
     if (rc == 0)
         rc = rootfs_archive(files->bundle, files->rootfs, sizeof(files->rootfs), err);
     if (rc < 0)
         return rc;
     files->initramfs = (struct initramfs){
-        .spec = bundle_spec(files->bundle, &files->initramfs.spec_size),
-        .spec_size = files->initramfs.spec_size,
+        .spec = files->bundle->spec,
+        .spec_size = files->bundle->spec_size,
         .archive_count = 1,
         .archives = {files->rootfs},
     };
@@ -277,7 +279,7 @@ static int run_guest(const struct run_options *o, const struct guest_files *file
     };
     const struct session_config session = {
         .input_fd = STDIN_FILENO,
-        .terminal = files->bundle && bundle_has_terminal(files->bundle),
+        .terminal = files->bundle && files->bundle->terminal,
         .timeout_ns = o->timeout_ns,
     };
     session_block_signals();
@@ -349,6 +351,6 @@ int cli_run(int argc, char **argv)
         result_print_json(&result, files.bundle, status, &err);
     else if (rc < 0)
         cli_report(&err);
-    bundle_free(files.bundle);
+    bundle_destroy(files.bundle);
     return status;
 }

@@ -34,7 +34,7 @@ int file_open_regular(const char *path, enum thaw_failure failure, uint64_t *siz
 int file_read_all(const char *path, size_t max, enum thaw_failure failure, char **data,
                   size_t *size, struct thaw_error *err)
 {
-    uint64_t length;
+    uint64_t length = 0;
     cleanup_close int fd = file_open_regular(path, failure, &length, err);
     if (fd < 0)
         return fd;

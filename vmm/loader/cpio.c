@@ -45,7 +45,7 @@ int cpio_add(struct cpio *cpio, const char *name, uint32_t mode, uint32_t major,
     size_t name_size = strlen(name) + 1;
     if (name_size > GUEST_PATH_MAX || size > SIZE_LIMIT)
         return thaw_fail(err, EFBIG, "initramfs entry %s", name);
-    int rc = reserve(cpio, HEADER_SIZE + name_size + size + 3 * CPIO_ALIGN, err);
+    int rc = reserve(cpio, HEADER_SIZE + name_size + size + (size_t)(3 * CPIO_ALIGN), err);
     if (rc < 0)
         return rc;
 

@@ -91,7 +91,7 @@ int elf_load(const struct image_file *file, const struct guest_memory *mem,
     if (rc < 0)
         return rc;
 
-    Elf64_Phdr program[PROGRAM_HEADERS_MAX];
+    Elf64_Phdr program[PROGRAM_HEADERS_MAX] = {0};
     rc = read_program_headers(file, &header, program, err);
 
     bool entry_is_loaded = false;

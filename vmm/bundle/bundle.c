@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/bundle/bundle.h"
+
+#include "thaw/spec.h"
+#include "vmm/base/file.h"
+#include "vmm/bundle/builder.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Linux: __NEW_UTS_LEN, for both names. */
+#define UTS_NAME_MAX 64
+
+static int check_directory(const char *path, struct thaw_error *err)
+{
+    struct stat st;
+    if (stat(path, &st) < 0) {
+        thaw_fail(err, errno, "%s", path);
+        return thaw_reclassify(err, THAW_FAIL_BUNDLE);
+    }
+    if (!S_ISDIR(st.st_mode))
+        return thaw_fail_as(err, THAW_FAIL_BUNDLE, ENOTDIR, "%s: not a directory", path);
+    return 0;
+}
+
+static int read_config(const char *dir, json_t **config, struct thaw_error *err)
+{
+    int rc = check_directory(dir, err);
+    if (rc < 0)
+        return rc;
+
+    cleanup_free char *path = NULL;
+    if (asprintf(&path, "%s/config.json", dir) < 0)
+        return thaw_fail(err, ENOMEM, "%s", dir);
+
+    cleanup_free char *text = NULL;
+    size_t size;
+    rc = file_read_all(path, CONFIG_SIZE_MAX, THAW_FAIL_BUNDLE, &text, &size, err);
+    if (rc == -EFBIG)
+        return thaw_reclassify(err, THAW_FAIL_CONFIG);
+    if (rc < 0)
+        return rc;
+    return config_parse(text, size, config, err);
+}
+
+/* SemVer 2.0.0, major version 1: "1.", digits, ".", digits, and then nothing, "-..." or "+...". */
+static bool version_is_supported(const char *version)
+{
+    if (strncmp(version, "1.", 2) != 0)
+        return false;
+    const char *at = version + 2;
+    size_t minor = strspn(at, "0123456789");
+    if (minor == 0 || at[minor] != '.')
+        return false;
+    at += minor + 1;
+    size_t patch = strspn(at, "0123456789");
+    return patch > 0 && (at[patch] == '\0' || at[patch] == '-' || at[patch] == '+');
+}
+
+static int check_version(const struct config_value *root, struct thaw_error *err)
+{
+    struct config_value value = config_member(root, "ociVersion");
+    const char *version;
+    int rc = config_as_string(&value, &version, err);
+    if (rc < 0)
+        return rc;
+    if (!version_is_supported(version))
+        return config_fail(&value, err, "%s is not a version 1.x of the OCI runtime specification",
+                           version);
+    return 0;
+}
+
+static int refuse_platforms(const struct config_value *root, struct thaw_error *err)
+{
+    static const struct config_name refused[] = {
+        {"vm", 0}, {"windows", 0}, {"solaris", 0}, {"zos", 0}, {"freebsd", 0},
+    };
+    for (size_t i = 0; i < CONFIG_COUNT_OF(refused); i++) {
+        struct config_value platform;
+        int rc = config_object(root, refused[i].name, &platform, err);
+        if (rc == 0)
+            rc = config_refuse(root, refused[i].name,
+                               i == 0 ? "the kernel and the machine are given to thaw, not by the "
+                                        "bundle"
+                                      : "the guest is Linux",
+                               err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int refuse_hooks(const struct config_value *root, struct thaw_error *err)
+{
+    static const char *const names[] = {"prestart",       "createRuntime", "createContainer",
+                                        "startContainer", "poststart",     "poststop"};
+    struct config_value hooks;
+    int rc = config_object(root, "hooks", &hooks, err);
+    for (size_t i = 0; rc == 0 && i < CONFIG_COUNT_OF(names); i++) {
+        struct config_value list;
+        rc = config_array(&hooks, names[i], &list, err);
+        if (rc == 0)
+            rc = config_refuse(&hooks, names[i],
+                               "hooks are not run: a microVM has no host-side container to hook "
+                               "into",
+                               err);
+    }
+    return rc;
+}
+
+static int build_root(struct bundle_builder *builder, const struct config_value *root,
+                      struct thaw_error *err)
+{
+    struct config_value object = config_member(root, "root");
+    int rc = config_as_object(&object, err);
+    if (rc < 0)
+        return rc;
+
+    struct config_value value = config_member(&object, "path");
+    const char *path;
+    rc = config_as_string(&value, &path, err);
+    if (rc < 0)
+        return rc;
+    if (path[0] == '\0')
+        return config_fail(&value, err, "must not be empty");
+    bool absolute = path[0] == '/';
+    if (asprintf(&builder->bundle->root, "%s%s%s", absolute ? "" : builder->dir,
+                 absolute ? "" : "/", path) < 0) {
+        builder->bundle->root = NULL;
+        return thaw_fail(err, ENOMEM, "root.path");
+    }
+
+    bool readonly = false;
+    rc = config_bool(&object, "readonly", &readonly, err);
+    if (rc < 0)
+        return rc;
+    if (readonly)
+        spec_writer_put(&builder->spec, THAW_SPEC_ROOT_READONLY, NULL, 0);
+    return 0;
+}
+
+static int build_uts_name(struct bundle_builder *builder, const struct config_value *root,
+                          const char *key, uint32_t tag, const char **out, struct thaw_error *err)
+{
+    struct config_value value = config_member(root, key);
+    const char *name = NULL;
+    int rc = config_given(&value) ? config_as_string(&value, &name, err) : 0;
+    if (rc < 0 || !name || name[0] == '\0')
+        return rc;
+    if (strlen(name) > UTS_NAME_MAX)
+        return config_fail(&value, err, "must have at most %d bytes", UTS_NAME_MAX);
+    spec_writer_put_string(&builder->spec, tag, name);
+    if (out)
+        *out = name;
+    return 0;
+}
+
+static int put_annotation(void *context, const struct config_value *value, const char *string,
+                          struct thaw_error *err)
+{
+    struct spec_writer *spec = context;
+    if (value->key[0] == '\0')
+        return config_fail(value, err, "an annotation's name must not be empty");
+    spec_writer_put_strings(spec, THAW_SPEC_ANNOTATION, value->key, string);
+    return 0;
+}
+
+static int build_identity(struct bundle_builder *builder, const struct config_value *root,
+                          struct thaw_error *err)
+{
+    int rc = build_uts_name(builder, root, "hostname", THAW_SPEC_HOSTNAME,
+                            &builder->bundle->hostname, err);
+    if (rc == 0)
+        rc = build_uts_name(builder, root, "domainname", THAW_SPEC_DOMAINNAME, NULL, err);
+    if (rc == 0)
+        rc = config_string_map(root, "annotations", put_annotation, &builder->spec, err);
+    return rc;
+}
+
+static int build_all(struct bundle_builder *builder, const struct config_value *root,
+                     struct thaw_error *err)
+{
+    int rc = config_as_object(root, err);
+    if (rc == 0)
+        rc = check_version(root, err);
+    if (rc == 0)
+        rc = refuse_platforms(root, err);
+    if (rc == 0)
+        rc = refuse_hooks(root, err);
+    if (rc == 0)
+        rc = build_process(builder, root, err);
+    if (rc == 0)
+        rc = build_root(builder, root, err);
+    if (rc == 0)
+        rc = build_identity(builder, root, err);
+    if (rc == 0)
+        rc = build_mounts(builder, root, err);
+    if (rc == 0)
+        rc = build_linux(builder, root, err);
+    return rc;
+}
+
+static void put_warmup(struct bundle_builder *builder)
+{
+    if (builder->options.warmup)
+        spec_writer_put_string(&builder->spec, THAW_SPEC_WARMUP, builder->options.warmup);
+}
+
+static int build_spec(struct bundle *bundle, const char *dir, const struct bundle_options *options,
+                      struct thaw_error *err)
+{
+    struct bundle_builder builder = {.dir = dir, .bundle = bundle};
+    if (options)
+        builder.options = *options;
+
+    struct config_value root = config_root(bundle->config);
+    int rc = spec_writer_init(&builder.spec, err);
+    if (rc == 0)
+        rc = build_all(&builder, &root, err);
+    if (rc == 0) {
+        put_warmup(&builder);
+        rc = spec_writer_finish(&builder.spec, &bundle->spec, &bundle->spec_size, err);
+    }
+    spec_writer_destroy(&builder.spec);
+    return rc;
+}
+
+int bundle_load(const char *dir, const struct bundle_options *options, struct bundle **out,
+                struct thaw_error *err)
+{
+    cleanup_bundle struct bundle *bundle = calloc(1, sizeof(*bundle));
+    if (!bundle)
+        return thaw_fail(err, ENOMEM, "%s", dir);
+
+    int rc = read_config(dir, &bundle->config, err);
+    if (rc == 0)
+        rc = build_spec(bundle, dir, options, err);
+    if (rc == 0)
+        rc = check_directory(bundle->root, err);
+    if (rc < 0)
+        return rc;
+
+    *out = take(bundle);
+    return 0;
+}
+
+void bundle_destroy(struct bundle *bundle)
+{
+    if (!bundle)
+        return;
+    for (size_t i = 0; i < bundle->pack_count; i++)
+        free(bundle->packs[i].source);
+    free(bundle->packs);
+    free(bundle->args);
+    free(bundle->root);
+    free(bundle->spec);
+    json_decref(bundle->config);
+    free(bundle);
+}
+
+const char *bundle_annotation(const struct bundle *bundle, const char *key)
+{
+    const json_t *annotations = json_object_get(bundle->config, "annotations");
+    return json_string_value(json_object_get(annotations, key));
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * OCI bundles (runtime-spec 1.x): config.json is read, validated and flattened on the host, so
+ * that the guest needs no JSON. docs/oci.md lists every property: how it is honoured, or why it
+ * is refused.
+ */
+#ifndef THAW_BUNDLE_BUNDLE_H
+#define THAW_BUNDLE_BUNDLE_H
+
+#include "vmm/base/cleanup.h"
+#include "vmm/base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct json_t;
+
+struct bundle_options {
+    const char *warmup;  /* command for /bin/sh -c, run before the snapshot; NULL: none */
+    uint16_t rows, cols; /* terminal size instead of process.consoleSize; 0: keep that one */
+};
+
+/* A tree (or one file) on the host that goes into the initramfs. */
+struct bundle_pack {
+    char *source;  /* canonical absolute path */
+    char name[24]; /* where it goes: "binds/0", "binds/1", ... */
+};
+
+/* What the monitor needs of a loaded bundle. Read only; owned by bundle_destroy(). */
+struct bundle {
+    void *spec;       /* the file for THAW_SPEC_PATH */
+    size_t spec_size; /* bytes, at most THAW_SPEC_SIZE_MAX */
+    char *root;       /* root.path, resolved against the bundle: a directory when it was loaded */
+    struct bundle_pack *packs; /* sources of read-only bind mounts */
+    size_t pack_count;
+    bool terminal;     /* process.terminal */
+    const char **args; /* process.args, for display; at least one */
+    size_t arg_count;
+    const char *hostname; /* NULL: not given */
+
+    struct json_t *config; /* holds the strings above; see bundle_annotation() */
+};
+
+/*
+ * Loads DIR/config.json. `options` may be NULL. On success `*out` is the caller's, to be passed to
+ * bundle_destroy(). THAW_FAIL_BUNDLE when the directory, config.json or the root file system is
+ * missing or no such thing; THAW_FAIL_CONFIG for everything about what config.json says, in one
+ * sentence that names the property. Thread-safe: there is no shared state.
+ */
+int bundle_load(const char *dir, const struct bundle_options *options, struct bundle **out,
+                struct thaw_error *err);
+
+/* Frees it; NULL is fine. */
+void bundle_destroy(struct bundle *bundle);
+
+/* The annotation `key`, valid as long as the bundle, or NULL. */
+const char *bundle_annotation(const struct bundle *bundle, const char *key);
+
+static inline void cleanup_bundle_fn(struct bundle **bundle)
+{
+    bundle_destroy(*bundle);
+}
+#define cleanup_bundle cleanup(cleanup_bundle_fn)
+
+#endif

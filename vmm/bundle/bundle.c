@@ -2,6 +2,7 @@
 #include "vmm/bundle/bundle.h"
 
 #include "thaw/spec.h"
+#include "vmm/base/cleanup.h"
 #include "vmm/base/file.h"
 #include "vmm/bundle/builder.h"
 
@@ -227,22 +228,29 @@ static int build_spec(struct bundle *bundle, const char *dir, const struct bundl
     return rc;
 }
 
-int bundle_load(const char *dir, const struct bundle_options *options, struct bundle **out,
+static int load(struct bundle *bundle, const char *dir, const struct bundle_options *options,
                 struct thaw_error *err)
 {
-    cleanup_bundle struct bundle *bundle = calloc(1, sizeof(*bundle));
-    if (!bundle)
-        return thaw_fail(err, ENOMEM, "%s", dir);
-
     int rc = read_config(dir, &bundle->config, err);
     if (rc == 0)
         rc = build_spec(bundle, dir, options, err);
     if (rc == 0)
         rc = check_directory(bundle->root, err);
-    if (rc < 0)
-        return rc;
+    return rc;
+}
 
-    *out = take(bundle);
+int bundle_load(const char *dir, const struct bundle_options *options, struct bundle **out,
+                struct thaw_error *err)
+{
+    struct bundle *bundle = calloc(1, sizeof(*bundle));
+    if (!bundle)
+        return thaw_fail(err, ENOMEM, "%s", dir);
+    int rc = load(bundle, dir, options, err);
+    if (rc < 0) {
+        bundle_destroy(bundle);
+        return rc;
+    }
+    *out = bundle;
     return 0;
 }
 

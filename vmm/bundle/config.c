@@ -167,7 +167,7 @@ int config_fail(const struct config_value *value, struct thaw_error *err, const 
     thaw_fail_as(err, THAW_FAIL_CONFIG, EINVAL, "config.json: %s%s%s", path, length ? ": " : "",
                  sentence);
     make_printable(err->message);
-    return thaw_error_code(err);
+    return -EINVAL;
 }
 
 static const char *type_name(const json_t *json)
@@ -264,7 +264,7 @@ int config_as_uint(const struct config_value *value, uint64_t max, uint64_t *out
 
 int config_as_u32(const struct config_value *value, uint32_t *out, struct thaw_error *err)
 {
-    uint64_t number;
+    uint64_t number = 0;
     int rc = config_as_uint(value, UINT32_MAX, &number, err);
     if (rc == 0)
         *out = (uint32_t)number;
@@ -343,7 +343,7 @@ int config_strings(const struct config_value *object, const char *key,
     int rc = config_array(object, key, &array, err);
     for (size_t i = 0; rc == 0 && i < config_count(&array); i++) {
         struct config_value value = config_element(&array, i);
-        const char *string;
+        const char *string = NULL;
         rc = config_as_string(&value, &string, err);
         if (rc == 0)
             rc = each(context, &value, string, err);
@@ -361,7 +361,7 @@ int config_string_map(const struct config_value *object, const char *key,
     for (void *at = json_object_iter(map.json); rc == 0 && at;
          at = json_object_iter_next(map.json, at)) {
         struct config_value value = config_member(&map, json_object_iter_key(at));
-        const char *string;
+        const char *string = NULL;
         rc = config_as_string(&value, &string, err);
         if (rc == 0)
             rc = each(context, &value, string, err);
@@ -395,7 +395,7 @@ int config_as_name(const struct config_value *value, const char *what,
                    const struct config_name *table, size_t count, uint64_t *out,
                    struct thaw_error *err)
 {
-    const char *name;
+    const char *name = "";
     int rc = config_as_string(value, &name, err);
     if (rc < 0)
         return rc;

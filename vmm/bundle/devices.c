@@ -7,6 +7,7 @@
 #include "vmm/base/cleanup.h"
 
 #include <errno.h>
+#include <linux/bpf_common.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -171,6 +172,22 @@ static int read_rules(const struct config_value *array, struct rule_list *list,
     return 0;
 }
 
+static int put_filter(struct bundle_builder *builder, const struct config_value *array,
+                      const struct rule_list *list, struct thaw_error *err)
+{
+    size_t size = device_filter_size_max(list->count);
+    if (size > BPF_MAXINSNS)
+        return config_fail(array, err, "needs more than the kernel's %d BPF instructions",
+                           BPF_MAXINSNS);
+    cleanup_free struct bpf_insn *program = calloc(size, sizeof(*program));
+    if (!program)
+        return thaw_fail(err, ENOMEM, "linux.resources.devices");
+
+    size_t length = device_filter_generate(list->rules, list->count, list->allow_rest, program);
+    spec_writer_put(&builder->spec, THAW_SPEC_DEVICE_FILTER, program, length * sizeof(*program));
+    return 0;
+}
+
 int build_device_filter(struct bundle_builder *builder, const struct config_value *resources,
                         struct thaw_error *err)
 {
@@ -181,21 +198,17 @@ int build_device_filter(struct bundle_builder *builder, const struct config_valu
 
     size_t max =
         config_count(&array) + CONFIG_COUNT_OF(default_rules) + CONFIG_COUNT_OF(reserved_rules);
-    cleanup_free struct device_rule *rules = calloc(max, sizeof(*rules));
-    cleanup_free struct bpf_insn *program = calloc(device_filter_size_max(max), sizeof(*program));
-    if (!rules || !program)
+    struct rule_list list = {.rules = calloc(max, sizeof(*list.rules))};
+    if (!list.rules)
         return thaw_fail(err, ENOMEM, "linux.resources.devices");
-
-    struct rule_list list = {.rules = rules};
     rc = read_rules(&array, &list, err);
-    if (rc < 0)
-        return rc;
-    add_rules(&list, default_rules, CONFIG_COUNT_OF(default_rules));
-    add_rules(&list, reserved_rules, CONFIG_COUNT_OF(reserved_rules));
-
-    size_t length = device_filter_generate(list.rules, list.count, list.allow_rest, program);
-    spec_writer_put(&builder->spec, THAW_SPEC_DEVICE_FILTER, program, length * sizeof(*program));
-    return 0;
+    if (rc == 0) {
+        add_rules(&list, default_rules, CONFIG_COUNT_OF(default_rules));
+        add_rules(&list, reserved_rules, CONFIG_COUNT_OF(reserved_rules));
+        rc = put_filter(builder, &array, &list, err);
+    }
+    free(list.rules);
+    return rc;
 }
 
 static const struct config_name node_types[] = {

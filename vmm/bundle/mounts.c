@@ -2,10 +2,10 @@
 #include "vmm/bundle/builder.h"
 
 #include "thaw/spec.h"
-#include "vmm/base/cleanup.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -187,6 +187,18 @@ static bool is_guests_own(const char *path)
     return is_below(path, "/proc") || is_below(path, "/sys") || is_below(path, "/dev");
 }
 
+static bool has_dot_dot(const char *path)
+{
+    for (const char *at = path; *at;) {
+        at += strspn(at, "/");
+        size_t length = strcspn(at, "/");
+        if (length == 2 && strncmp(at, "..", 2) == 0)
+            return true;
+        at += length;
+    }
+    return false;
+}
+
 /* Drops ".", ".." and doubled slashes from an absolute path without looking at the file system:
  * what the path says is what counts when it names a file of the guest. */
 static void clean_path(char *path)
@@ -211,19 +223,17 @@ static void clean_path(char *path)
 }
 
 /* Relative paths are relative to the bundle, as in runc. */
-static char *absolute_source(const struct bundle_builder *builder, const char *source)
+static int absolute_source(const struct bundle_builder *builder, const struct config_value *value,
+                           const char *source, char path[PATH_MAX], struct thaw_error *err)
 {
-    char *path = NULL;
-    if (source[0] == '/') {
-        path = strdup(source);
-    } else {
-        cleanup_free char *dir = realpath(builder->dir, NULL);
-        if (dir && asprintf(&path, "%s/%s", dir, source) < 0)
-            path = NULL;
-    }
-    if (path)
-        clean_path(path);
-    return path;
+    char dir[PATH_MAX] = "";
+    if (source[0] != '/' && !realpath(builder->dir, dir))
+        return thaw_fail(err, errno, "%s", builder->dir);
+    int length = snprintf(path, PATH_MAX, "%s/%s", dir, source);
+    if (length < 0 || length >= PATH_MAX)
+        return config_fail(value, err, "must have less than %d bytes", PATH_MAX);
+    clean_path(path);
+    return 0;
 }
 
 /* Takes `source`. The packs grow by one each time: bundles have a handful. */
@@ -295,9 +305,10 @@ static int put_bind(struct bundle_builder *builder, const struct config_value *v
     if (!mount->source || mount->source[0] == '\0')
         return config_fail(&source, err, "is required for a bind mount");
 
-    cleanup_free char *path = absolute_source(builder, mount->source);
-    if (!path)
-        return thaw_fail(err, errno, "%s", builder->dir);
+    char path[PATH_MAX] = "";
+    int rc = absolute_source(builder, &source, mount->source, path, err);
+    if (rc < 0)
+        return rc;
     mount->type = "bind";
     if (!is_guests_own(path))
         return put_packed_bind(builder, value, mount, path, err);
@@ -323,10 +334,25 @@ static int read_mount(const struct config_value *value, struct mount *mount, str
     return rc;
 }
 
+/* A path in it, if it is one, is the guest's. init takes none with "..". */
+static int put_plain(struct bundle_builder *builder, const struct config_value *value,
+                     struct mount *mount, struct thaw_error *err)
+{
+    struct config_value source = config_member(value, "source");
+    if (!mount->type)
+        mount->type = "none";
+    if (!mount->source)
+        mount->source = mount->type;
+    if (has_dot_dot(mount->source))
+        return config_fail(&source, err, "must not have \"..\" in it");
+    put_mount(builder, mount, mount->source);
+    return 0;
+}
+
 static int build_mount(struct bundle_builder *builder, const struct config_value *value,
                        struct thaw_error *err)
 {
-    struct mount mount = {0};
+    struct mount mount = {.destination = ""};
     int rc = read_mount(value, &mount, err);
     if (rc < 0)
         return rc;
@@ -342,10 +368,7 @@ static int build_mount(struct bundle_builder *builder, const struct config_value
         return put_bind(builder, value, &mount, err);
     if (!mount.type && !(mount.record.flags & MS_REMOUNT))
         return config_fail(&type, err, "is required unless the mount is a bind mount");
-    if (!mount.type)
-        mount.type = "none";
-    put_mount(builder, &mount, mount.source ? mount.source : mount.type);
-    return 0;
+    return put_plain(builder, value, &mount, err);
 }
 
 int build_mounts(struct bundle_builder *builder, const struct config_value *root,

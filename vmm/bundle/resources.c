@@ -336,8 +336,8 @@ static int put_hugepage_limit(struct bundle_builder *builder, const struct confi
 {
     struct config_value size_value = config_member(value, "pageSize");
     struct config_value limit_value = config_member(value, "limit");
-    const char *size;
-    uint64_t limit;
+    const char *size = "";
+    uint64_t limit = 0;
     int rc = config_as_object(value, err);
     if (rc == 0)
         rc = config_as_string(&size_value, &size, err);

@@ -102,7 +102,7 @@ int file_write_value(int dir, const char *path, const char *value)
 
 int file_open_within(int dir, const char *path, int flags, uint64_t resolve)
 {
-    struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC), .resolve = resolve};
+    struct open_how how = {.flags = (unsigned)(flags | O_CLOEXEC), .resolve = resolve};
     long fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));
     return fd < 0 ? -errno : (int)fd;
 }

@@ -18,7 +18,9 @@ WARN     := -Wall -Wextra -Wconversion -Werror -Wshadow -Wstrict-prototypes -Wmi
 HARDEN   := -fstack-protector-strong -D_FORTIFY_SOURCE=2
 CPPFLAGS := -D_GNU_SOURCE -I. -Iguest/include -DTHAW_VERSION='"$(VERSION)"'
 CFLAGS   := -std=gnu17 -O2 -g -pthread $(WARN) $(HARDEN) -ffunction-sections -fdata-sections
-LDFLAGS  := -pthread -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,-z,noexecstack
+LDFLAGS  := -pthread -Wl,-z,relro,-z,now -Wl,-z,noexecstack
+# Not for the tests: Criterion finds them in a section that nothing refers to.
+GC       := -Wl,--gc-sections
 LIBS     := -ljansson -lseccomp -lxxhash
 
 # What is in which program. Architecture code is found by folder.
@@ -32,6 +34,9 @@ UNIT_SRC  := $(wildcard tests/unit/*.c)
 UNIT_INIT_SRC := $(wildcard guest/init-oci/spec.c)
 GUEST_SRC := $(wildcard tests/guests/*.S)
 
+# Short lines; `make V=1` shows the commands.
+say   = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$(2)';)
+
 objects = $(patsubst %,$(O)/$(1)/%.o,$(basename $(2)))
 
 .PHONY: all
@@ -41,23 +46,23 @@ all: $(O)/thaw $(O)/thaw-image kernel
 
 $(O)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 # The guest's init travels inside the monitor: the two always agree on the wire.
 $(O)/obj/vmm/loader/init_image.o: vmm/loader/init_image.S $(O)/init-oci
 	@mkdir -p $(@D)
-	$(CC) -c -DINIT_OCI='"$(O)/init-oci"' $< -o $@
+	$(call say,AS,$<)$(CC) -c -DINIT_OCI='"$(O)/init-oci"' $< -o $@
 
 $(O)/libthaw.a: $(call objects,obj,$(LIB_SRC))
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR,$@)ar rcs $@ $^
 
 $(O)/thaw: $(call objects,obj,$(CLI_SRC)) $(O)/libthaw.a
-	$(CC) -static $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+	$(call say,LINK,$@)$(CC) -static $(CFLAGS) $(LDFLAGS) $(GC) $^ $(LIBS) -o $@
 
 # Apart, because it needs libarchive, which is slow to start and which running a guest does not.
 $(O)/thaw-image: $(call objects,obj,$(IMAGE_SRC)) $(O)/libthaw.a
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ -larchive $(LIBS) -o $@
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $(GC) $^ -larchive $(LIBS) -o $@
 
 # ---- the guest --------------------------------------------------------------------------------
 
@@ -66,7 +71,7 @@ INIT_CFLAGS := -std=gnu17 -Os -static -s $(WARN) -ffunction-sections -fdata-sect
                -idirafter /usr/include -idirafter /usr/include/$(ARCH)-linux-gnu
 $(O)/init-oci: $(INIT_SRC) $(wildcard guest/init-oci/*.h guest/include/thaw/*.h) Makefile
 	@mkdir -p $(@D)
-	$(MUSLCC) $(CPPFLAGS) $(INIT_CFLAGS) -Wl,--gc-sections $(INIT_SRC) -o $@
+	$(call say,MUSL,$@)$(MUSLCC) $(CPPFLAGS) $(INIT_CFLAGS) $(GC) $(INIT_SRC) -o $@
 
 .PHONY: kernel
 kernel:
@@ -75,7 +80,7 @@ kernel:
 # Freestanding test guests: 64-bit, position-dependent, no libc.
 $(O)/guests/%.elf: tests/guests/%.S tests/guests/guest.ld tests/guests/guest.h
 	@mkdir -p $(@D)
-	$(CC) -nostdlib -static -no-pie -Wl,-T,tests/guests/guest.ld -Wl,--build-id=none \
+	$(call say,GUEST,$@)$(CC) -nostdlib -static -no-pie -Wl,-T,tests/guests/guest.ld -Wl,--build-id=none \
 	    -Wl,-z,noexecstack -I. $< -o $@
 GUESTS := $(patsubst tests/guests/%.S,$(O)/guests/%.elf,$(GUEST_SRC))
 .PHONY: guests
@@ -86,21 +91,21 @@ guests: $(GUESTS)
 TEST_SRC := $(LIB_SRC) $(UNIT_SRC) $(UNIT_INIT_SRC)
 
 $(O)/unit-tests: $(call objects,obj,$(UNIT_SRC) $(UNIT_INIT_SRC)) $(O)/libthaw.a
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcriterion $(LIBS) -o $@
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcriterion $(LIBS) -o $@
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 $(O)/san/%.o: %.c
 	@mkdir -p $(@D)
-	$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -pthread $(SANITIZE) -MMD -MP -c $< -o $@
+	$(call say,SAN,$<)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -pthread $(SANITIZE) -MMD -MP -c $< -o $@
 $(O)/san/vmm/loader/init_image.o: $(O)/obj/vmm/loader/init_image.o
 	@mkdir -p $(@D)
-	cp $< $@
+	@cp $< $@
 $(O)/unit-tests-san: $(call objects,san,$(TEST_SRC))
-	$(CLANG) -pthread $(SANITIZE) $^ -lcriterion $(LIBS) -o $@
+	$(call say,LINK,$@)$(CLANG) -pthread $(SANITIZE) $^ -lcriterion $(LIBS) -o $@
 
 $(O)/bench-mark: tests/bench/mark.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -ljansson -o $@
+	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -ljansson -o $@
 
 .PHONY: unit unit-san
 unit: $(O)/unit-tests

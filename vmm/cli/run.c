@@ -226,11 +226,11 @@ static int open_bundle(const struct run_options *o, struct guest_files *files,
 static int collect_files(const struct run_options *o, struct guest_files *files,
                          struct thaw_error *err)
 {
-    int rc = find_kernel(o, files, err);
+    int rc = o->bundle ? open_bundle(o, files, err) : 0;
+    if (rc == 0 && !o->export_directory)
+        rc = find_kernel(o, files, err);
     if (rc == 0)
         rc = compose_cmdline(o, files, err);
-    if (rc == 0 && o->bundle)
-        rc = open_bundle(o, files, err);
     if (rc == 0 && o->initrd)
         files->initramfs = (struct initramfs){.archive_count = 1, .archives = {o->initrd}};
     return rc;

@@ -6,14 +6,13 @@
 #include <pthread.h>
 #include <string.h>
 
-#define IER_BITS       0x0fu
-#define MCR_BITS       0x1fu
-#define FCR_KEPT       (UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_MASK)
-#define IIR_FIFOS_ON   0xc0u
-#define MSR_CONNECTED  (UART_MSR_DCD | UART_MSR_DSR | UART_MSR_CTS)
-#define DIVISOR_9600   12u
-#define STAGING_MASK   (SERIAL_STAGING_SIZE - 1)
-#define STAGING_RESUME (SERIAL_STAGING_SIZE / 2)
+#define IER_BITS      0x0fu
+#define MCR_BITS      0x1fu
+#define FCR_KEPT      (UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_MASK)
+#define IIR_FIFOS_ON  0xc0u
+#define MSR_CONNECTED (UART_MSR_DCD | UART_MSR_DSR | UART_MSR_CTS)
+#define DIVISOR_9600  12u
+#define STAGING_MASK  (SERIAL_STAGING_SIZE - 1)
 
 _Static_assert((SERIAL_STAGING_SIZE & STAGING_MASK) == 0, "the ring's indices wrap by masking");
 
@@ -25,6 +24,8 @@ struct serial {
     bool room_wanted; /* serial_receive() came up short */
     uint32_t rx_read; /* both free-running; their difference is what is staged */
     uint32_t rx_write;
+    uint32_t rx_burst;    /* bytes taken since the guest last found nothing; at least `staged` */
+    unsigned busy_rounds; /* interrupts that IIR has named since it last said "nothing" */
     uint64_t tx_dropped;
     uint8_t staging[SERIAL_STAGING_SIZE];
 };
@@ -45,6 +46,12 @@ static unsigned rx_trigger(const struct serial_registers *regs)
 {
     static const uint8_t levels[] = {1, 4, 8, 14};
     return fifos_on(regs) ? levels[regs->fcr >> UART_FCR_R_TRIG_SHIFT] : 1;
+}
+
+/* The PC gates the line with OUT2; the chip turns its modem outputs off in loopback. */
+static bool line_gate_open(const struct serial_registers *regs)
+{
+    return (regs->mcr & (UART_MCR_OUT2 | UART_MCR_LOOP)) == UART_MCR_OUT2;
 }
 
 static bool in_loopback(const struct serial_registers *regs)
@@ -90,11 +97,18 @@ static void rx_feed(struct serial *serial, bool polled)
 {
     struct serial_registers *regs = &serial->regs;
     bool listening = (regs->ier & UART_IER_RDI) || (polled && fifos_on(regs));
-    if (!listening || in_loopback(regs))
+    if (!listening || !(regs->mcr & UART_MCR_RTS) || in_loopback(regs))
         return;
 
     while (regs->rx_count < fifo_depth(regs) && staged(serial) > 0)
         regs->rx[regs->rx_count++] = serial->staging[serial->rx_read++ & STAGING_MASK];
+}
+
+/* The guest has looked and found no interrupt, or no data. */
+static void rx_guest_found_nothing(struct serial *serial)
+{
+    if (serial->regs.rx_count == 0 && staged(serial) == 0)
+        serial->rx_burst = 0;
 }
 
 /* A byte from the guest's own transmitter. Overrun: with FIFOs the new byte is lost, without
@@ -267,11 +281,35 @@ static void write_register(struct serial *serial, unsigned reg, uint8_t value)
 
 /* ---- register reads ---------------------------------------------------------------------- */
 
-static uint8_t read_iir(struct serial_registers *regs)
+static void set_line(struct serial *serial, bool level)
 {
+    if (level == serial->line)
+        return;
+    serial->line = level;
+    if (serial->callbacks.set_irq)
+        serial->callbacks.set_irq(serial->callbacks.irq_ctx, level);
+}
+
+/* Names the interrupt; the transmitter's is answered by that. After many rounds the driver is
+ * sent away once, with a new edge to bring it back (see the header). */
+static uint8_t read_iir(struct serial *serial)
+{
+    struct serial_registers *regs = &serial->regs;
     uint8_t id = interrupt_id(regs);
-    if (id == UART_IIR_THRI)
+
+    if (id == UART_IIR_THRI && serial->busy_rounds >= SERIAL_BUSY_ROUNDS) {
+        set_line(serial, false);
+        id = UART_IIR_NO_INT;
+    } else if (id == UART_IIR_THRI) {
         regs->thre_pending = 0;
+    }
+
+    if (id == UART_IIR_NO_INT) {
+        serial->busy_rounds = 0;
+        rx_guest_found_nothing(serial);
+    } else {
+        serial->busy_rounds++;
+    }
     return fifos_on(regs) ? id | IIR_FIFOS_ON : id;
 }
 
@@ -283,6 +321,8 @@ static uint8_t read_lsr(struct serial *serial)
     uint8_t lsr = regs->tx_count == 0 ? UART_LSR_THRE | UART_LSR_TEMT : 0;
     if (regs->rx_count > 0)
         lsr |= UART_LSR_DR;
+    else if (!(regs->ier & UART_IER_RDI) || !line_gate_open(regs))
+        rx_guest_found_nothing(serial);
     if (regs->overrun)
         lsr |= UART_LSR_OE;
     regs->overrun = 0;
@@ -307,7 +347,7 @@ static uint8_t read_register(struct serial *serial, unsigned reg)
     case UART_IER:
         return dlab ? regs->dlm : regs->ier;
     case UART_IIR:
-        return read_iir(regs);
+        return read_iir(serial);
     case UART_LCR:
         return regs->lcr;
     case UART_MCR:
@@ -323,28 +363,15 @@ static uint8_t read_register(struct serial *serial, unsigned reg)
 
 /* ---- what every access ends with --------------------------------------------------------- */
 
-static void drive_line(struct serial *serial)
-{
-    const struct serial_registers *regs = &serial->regs;
-    /* OUT2 is the PC's gate; the chip turns its modem outputs off in loopback, so this one too. */
-    bool gate = (regs->mcr & UART_MCR_OUT2) && !in_loopback(regs);
-    bool level = gate && interrupt_id(regs) != UART_IIR_NO_INT;
-    if (level == serial->line)
-        return;
-
-    serial->line = level;
-    if (serial->callbacks.set_irq)
-        serial->callbacks.set_irq(serial->callbacks.irq_ctx, level);
-}
-
 /* Feeds the receiver, drives the line, and unlocks. rx_room comes last and without the lock,
  * since it is meant to call serial_receive(). */
 static void settle_and_unlock(struct serial *serial)
 {
     rx_feed(serial, false);
-    drive_line(serial);
+    set_line(serial,
+             line_gate_open(&serial->regs) && interrupt_id(&serial->regs) != UART_IIR_NO_INT);
 
-    bool tell = serial->room_wanted && staged(serial) <= STAGING_RESUME;
+    bool tell = serial->room_wanted && serial->rx_burst == 0;
     if (tell)
         serial->room_wanted = false;
     pthread_mutex_unlock(&serial->lock);
@@ -402,29 +429,25 @@ void serial_destroy(struct serial *serial)
     free(serial);
 }
 
-static uint32_t staging_room(const struct serial *serial)
+static size_t rx_room(const struct serial *serial)
 {
-    return SERIAL_STAGING_SIZE - staged(serial);
+    return SERIAL_STAGING_SIZE - serial->rx_burst;
 }
 
+/* `n` is at most rx_room(). */
 static void stage(struct serial *serial, const uint8_t *bytes, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         serial->staging[serial->rx_write++ & STAGING_MASK] = bytes[i];
+    serial->rx_burst += (uint32_t)n;
 }
 
 size_t serial_receive(struct serial *serial, const void *bytes, size_t n)
 {
-    size_t taken = 0;
     pthread_mutex_lock(&serial->lock);
-    /* Twice: the first round may free room by moving bytes on into the FIFO. */
-    for (int round = 0; round < 2 && taken < n; round++) {
-        size_t room = staging_room(serial);
-        size_t part = n - taken < room ? n - taken : room;
-        stage(serial, (const uint8_t *)bytes + taken, part);
-        taken += part;
-        rx_feed(serial, false);
-    }
+    size_t room = rx_room(serial);
+    size_t taken = n < room ? n : room;
+    stage(serial, bytes, taken);
     if (taken < n)
         serial->room_wanted = true;
     settle_and_unlock(serial);
@@ -433,14 +456,12 @@ size_t serial_receive(struct serial *serial, const void *bytes, size_t n)
 
 int serial_receive_all(struct serial *serial, const void *bytes, size_t n)
 {
-    int rc = -EAGAIN;
     pthread_mutex_lock(&serial->lock);
-    if (n <= staging_room(serial)) {
+    bool fits = n <= rx_room(serial);
+    if (fits)
         stage(serial, bytes, n);
-        rc = 0;
-    }
     settle_and_unlock(serial);
-    return rc;
+    return fits ? 0 : -EAGAIN;
 }
 
 void serial_tx_room(struct serial *serial)
@@ -481,17 +502,17 @@ void serial_save(struct serial *serial, struct serial_state *state)
     pthread_mutex_unlock(&serial->lock);
 }
 
-static bool fits(unsigned value, unsigned mask)
+static bool only_bits(unsigned value, unsigned mask)
 {
     return (value & ~mask) == 0;
 }
 
 static bool registers_are_reachable(const struct serial_registers *regs)
 {
-    bool bits = fits(regs->ier, IER_BITS) && fits(regs->mcr, MCR_BITS) &&
-                fits(regs->fcr, FCR_KEPT) && (fifos_on(regs) || regs->fcr == 0) &&
-                fits(regs->msr_delta, UART_MSR_ANY_DELTA) && fits(regs->overrun, 1) &&
-                fits(regs->thre_pending, 1);
+    bool bits = only_bits(regs->ier, IER_BITS) && only_bits(regs->mcr, MCR_BITS) &&
+                only_bits(regs->fcr, FCR_KEPT) && (fifos_on(regs) || regs->fcr == 0) &&
+                only_bits(regs->msr_delta, UART_MSR_ANY_DELTA) && only_bits(regs->overrun, 1) &&
+                only_bits(regs->thre_pending, 1);
     bool counts = regs->rx_count <= fifo_depth(regs) && regs->tx_count <= fifo_depth(regs);
     /* The transmitter interrupt is due only while enabled and the transmitter is empty. */
     bool thre = !regs->thre_pending || ((regs->ier & UART_IER_THRI) && regs->tx_count == 0);
@@ -513,7 +534,8 @@ int serial_load(struct serial *serial, const struct serial_state *state, struct 
     serial->regs = state->registers;
     clear_tail(serial->regs.rx, serial->regs.rx_count);
     clear_tail(serial->regs.tx, serial->regs.tx_count);
-    serial->rx_read = serial->rx_write = 0;
+    serial->rx_read = serial->rx_write = serial->rx_burst = 0;
+    serial->busy_rounds = 0;
     stage(serial, state->staged, state->staged_count);
     tx_resume(serial);
     settle_and_unlock(serial);

@@ -18,12 +18,25 @@
  * that waits for THRE, as Linux's tty layer does, loses nothing; Linux's printk waits for a
  * bounded time and then writes anyway, and what finds the FIFO full is dropped and counted.
  *
- * Receiving starts when the guest listens: bytes leave the staging ring while the receive
- * interrupt is enabled (IER bit 0), or when the guest polls LSR with its FIFOs on. Linux clears
- * the FIFOs and reads stray bytes away each time a tty is opened, with that interrupt off, so
- * staged input survives it. Clearing the receive FIFO drops what is in the FIFO, never what is
- * staged. A sender should still wait for the guest's `hello` (guest/include/thaw/wire.h): the
- * line discipline is not raw before.
+ * Receiving is paced by the guest, in three ways. None of them costs time.
+ * - RTS is honoured: nothing enters the receive FIFO while MCR.RTS is off. Linux turns it on last
+ *   when a tty is opened, and, with CRTSCTS set, off whenever the tty's buffer is nearly full.
+ *   That makes input lossless however slowly it is read; without CRTSCTS Linux drops what
+ *   overflows its buffers, as with any UART.
+ * - The guest must listen: bytes leave the staging ring while the receive interrupt is enabled
+ *   (IER bit 0), or when the guest polls LSR with its FIFOs on. Linux clears the FIFOs and reads
+ *   stray bytes away each time a tty is opened, with that interrupt off, so staged input survives
+ *   it. Clearing the receive FIFO drops what is in the FIFO, never what is staged.
+ * - At most SERIAL_STAGING_SIZE bytes are taken until the guest has looked and found nothing
+ *   (IIR without an interrupt; LSR without data where interrupts are off). Linux's interrupt
+ *   handler reads as long as there is data, gives up after 512 rounds, and, the line being
+ *   edge-triggered, never comes back: a sender without pauses would kill the port.
+ * For the same reason IIR says "nothing" once after SERIAL_BUSY_ROUNDS interrupts in a row when
+ * another transmitter interrupt is due; the line goes low and up again, and the handler comes
+ * back.
+ *
+ * A sender should still wait for the guest's `hello` (guest/include/thaw/wire.h): the line
+ * discipline is not raw before.
  *
  * Threads: one lock per UART; every function may be called by any thread between serial_create
  * and serial_destroy. set_irq and transmit are called with the lock held, so that line changes
@@ -43,6 +56,7 @@
 #define SERIAL_PORTS        8u  /* length on the bus */
 #define SERIAL_FIFO_SIZE    16u /* each way */
 #define SERIAL_STAGING_SIZE 4096u
+#define SERIAL_BUSY_ROUNDS  64u
 
 struct serial;
 
@@ -57,7 +71,7 @@ struct serial_callbacks {
     bool (*transmit)(void *ctx, uint8_t byte);
     void *tx_ctx;
 
-    /* After serial_receive() took less than it was given: half of the staging ring is free. */
+    /* After serial_receive() took less than it was given: all of the staging ring is free. */
     void (*rx_room)(void *ctx);
     void *rx_ctx;
 };
@@ -73,8 +87,8 @@ void serial_destroy(struct serial *serial);
  * accesses of one, at rising addresses, as the ISA bus splits them. */
 extern const struct bus_ops serial_bus_ops;
 
-/* Host to guest: takes as many of the `n` bytes as fit and returns how many. After a short
- * count, rx_room is called once when the guest has read half of the ring away. */
+/* Host to guest: takes as many of the `n` bytes as there is room for and returns how many. After
+ * a short count, rx_room is called once, when the guest has read everything. */
 size_t serial_receive(struct serial *serial, const void *bytes, size_t n);
 
 /* The same for all of the bytes or none: 0, or -EAGAIN. rx_room is not called for it. */

@@ -236,6 +236,7 @@ Test(serial_state, two_threads_may_use_the_port_at_once)
     pthread_t thread;
     cr_assert_eq(serial_create(&callbacks, &serial, &err), 0);
     serial_bus_ops.write(serial, UART_FCR, 1, UART_FCR_ENABLE_FIFO);
+    serial_bus_ops.write(serial, UART_MCR, 1, UART_MCR_RTS);
     serial_bus_ops.write(serial, UART_IER, 1, UART_IER_RDI);
     cr_assert_eq(pthread_create(&thread, NULL, feed_and_drain, serial), 0);
 

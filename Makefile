@@ -103,6 +103,10 @@ $(O)/san/vmm/loader/init_image.o: $(O)/obj/vmm/loader/init_image.o
 $(O)/unit-tests-san: $(call objects,san,$(TEST_SRC))
 	$(call say,LINK,$@)$(CLANG) -pthread $(SANITIZE) $^ -lcriterion $(LIBS) -o $@
 
+# The hold-and-resume handshake, driven through the library.
+$(O)/hold: tests/integration/hold.c $(O)/libthaw.a
+	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) -static $(LDFLAGS) $^ $(LIBS) -o $@
+
 $(O)/bench-mark: tests/bench/mark.c
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -ljansson -o $@
@@ -124,7 +128,7 @@ demo: setup
 	@scripts/demo
 
 test: setup
-	@$(MAKE) --no-print-directory -j$$(nproc) all guests $(O)/unit-tests $(O)/unit-tests-san
+	@$(MAKE) --no-print-directory -j$$(nproc) all guests $(O)/unit-tests $(O)/unit-tests-san $(O)/hold
 	@scripts/test
 
 bench-boot: setup

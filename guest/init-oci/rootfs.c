@@ -86,7 +86,7 @@ static int mask(const char *path)
         return errno == ENOENT ? 0 : -errno;
     int rc;
     if (S_ISDIR(st.st_mode))
-        rc = mount("tmpfs", path, "tmpfs", MS_RDONLY, "size=0k");
+        rc = mount("tmpfs", path, "tmpfs", MS_RDONLY, NULL);
     else
         rc = mount(NULL_DEVICE, path, NULL, MS_BIND, NULL);
     return rc < 0 ? -errno : 0;

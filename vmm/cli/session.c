@@ -27,6 +27,7 @@ struct session {
     uint64_t next_probe_ns; /* CLOCK_MONOTONIC */
     int signal_fd;
     unsigned impatience;
+    struct terminal terminal; /* the user's, as it was */
     /* Input that was read and not yet taken by the UART. */
     char input[INPUT_CHUNK];
     size_t input_at, input_size;
@@ -134,8 +135,12 @@ static void handle_news(struct session *s)
 {
     bool greeted = s->seen.hello;
     machine_observe(s->machine, &s->seen);
-    if (!greeted && s->seen.hello)
-        send_window_size(s);
+    if (greeted || !s->seen.hello)
+        return;
+    /* Not before: until the workload can get a Ctrl-C, it is thaw that should. */
+    if (s->config->terminal)
+        terminal_make_raw(s->config->input_fd, &s->terminal);
+    send_window_size(s);
 }
 
 static int poll_timeout_ms(const struct session *s, uint64_t now)
@@ -186,6 +191,8 @@ static int turn(struct session *s, struct thaw_error *err)
     }
     if (fds[4].revents)
         read_input(s);
+    else if (s->input_ended && !s->input_end_sent)
+        push_input(s); /* the port was full when stdin ended */
     int rc = fds[3].revents ? handle_signals(s, err) : 0;
     return rc < 0 ? rc : check_clock(s, err);
 }
@@ -272,10 +279,7 @@ int session_run(struct machine *machine, const struct session_config *config,
         .next_probe_ns = now + PROBE_PERIOD_NS,
     };
 
-    struct terminal saved = {0};
-    if (config->terminal)
-        terminal_make_raw(config->input_fd, &saved);
     int rc = run_to_end(&s, result, err);
-    terminal_restore(&saved);
+    terminal_restore(&s.terminal);
     return rc;
 }

@@ -34,8 +34,7 @@ Test(bundle_config, malformed_json_is_refused_with_line_and_column)
         {"missing-comma.json", "config.json:3:36: '}' expected near '\"cwd\"'"},
         {"not-utf8.json", "config.json:1:37: unable to decode byte 0xff near '\"'"},
         {"nul-in-string.json", "config.json:1:46: a string must not contain \\u0000"},
-        {"too-big-integer.json",
-         "config.json:1:26: too big integer near '18446744073709551616'"},
+        {"too-big-integer.json", "config.json:1:26: too big integer near '18446744073709551616'"},
         {"too-deep.json", "config.json:1:2049: maximum parsing depth reached near '['"},
         {"two-documents.json", "config.json:2:1: end of file expected near '{'"},
     };
@@ -81,7 +80,7 @@ Test(bundle_config, what_is_wrong_at_the_top_is_named)
         {"{\"root\": {\"path\": \"\"}}", "root.path: must not be empty"},
         {"{\"root\": {\"readonly\": \"yes\"}}", "root.readonly: must be a boolean, not a string"},
         {"{\"hostname\": 5}", "hostname: must be a string, not a number"},
-        {"{\"hostname\": \"a23456789a123456789a123456789a123456789a123456789a123456789a1234\"}",
+        {"{\"hostname\": \"hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh\"}",
          "hostname: must have at most 64 bytes"},
         {"{\"domainname\": true}", "domainname: must be a string, not a boolean"},
         {"{\"annotations\": []}", "annotations: must be an object, not an array"},
@@ -315,8 +314,6 @@ Test(bundle_config, what_is_wrong_with_the_resources_is_named)
     static const struct refusal rows[] = {
         {"{\"linux\": {\"resources\": {\"memory\": {\"limit\": -2}}}}",
          "linux.resources.memory.limit: must be between -1 and 9223372036854775807"},
-        {"{\"linux\": {\"resources\": {\"memory\": {\"limit\": 18446744073709551615}}}}",
-         "linux.resources.memory.limit: must be between -1 and 9223372036854775807"},
         {"{\"linux\": {\"resources\": {\"memory\": {\"swap\": 5}}}}",
          "linux.resources.memory.swap: needs a memory limit"},
         {"{\"linux\": {\"resources\": {\"memory\": {\"limit\": 9, \"swap\": 5}}}}",
@@ -426,23 +423,21 @@ Test(bundle_config, control_characters_of_the_file_do_not_reach_the_message)
     EXPECT_REFUSALS(rows);
 }
 
-Test(bundle_config, integers_above_int64_are_read_exactly_and_are_no_strings)
+Test(bundle_config, an_integer_above_int64_is_a_number_like_any_other)
 {
-    static const struct refusal rows[] = {
-        {"{\"process\": {\"args\": [18446744073709551615]}}",
-         "process.args[0]: must be a string, not a number"},
+    static const struct {
+        const char *text, *message;
+    } rows[] = {
+        {"{\"ociVersion\": \"1.0.0\", \"process\": {\"args\": [18446744073709551615]}}",
+         "config.json: process.args[0]: must be a string, not a number"},
+        {"{\"ociVersion\": \"1.0.0\", \"process\": {\"args\": [\"a\"], \"cwd\": \"/\","
+         "\"oomScoreAdj\": 9223372036854775808}}",
+         "config.json: process.oomScoreAdj: must be between -1000 and 1000"},
+        {"{\"a\": [9223372036854775808, 18446744073709551615,\"18446744073709551615\"] 3}",
+         "config.json:1:74: '}' expected near '3'"},
     };
-    (void)rows;
-    const char text[] = "{\"ociVersion\": \"1.0.0\", \"root\": {\"path\": \"rootfs\"},"
-                        "\"process\": {\"cwd\": \"/\", \"args\": [18446744073709551615]}}";
-    expect_refused(text, sizeof(text) - 1,
-                   "config.json: process.args[0]: must be a string, not a number");
-
-    const char below[] = "{\"ociVersion\": \"1.0.0\", \"process\": {\"args\": [-9223372036854775809]}}";
-    struct bundle *bundle = NULL;
-    struct thaw_error err;
-    cr_assert_eq(bundle_load_text(below, sizeof(below) - 1, NULL, &bundle, &err), -EINVAL);
-    cr_assert(strstr(err.message, "too big negative integer"), "%s", err.message);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        expect_refused(rows[i].text, strlen(rows[i].text), rows[i].message);
 }
 
 Test(bundle_config, a_config_larger_than_4_mib_is_refused)
@@ -468,8 +463,9 @@ Test(bundle_config, a_config_that_needs_more_than_a_spec_may_have_is_refused)
     struct thaw_error err;
     cr_assert_eq(bundle_load_text(text, strlen(text), NULL, &bundle, &err), -E2BIG);
     cr_assert_eq(err.failure, THAW_FAIL_CONFIG);
-    cr_assert_str_eq(err.message,
-                     "config.json: needs more than the 1048576 bytes that a workload spec may have");
+    cr_assert_str_eq(
+        err.message,
+        "config.json: needs more than the 1048576 bytes that a workload spec may have");
 }
 
 static int load_directory(const char *path, struct thaw_error *err)
@@ -493,8 +489,7 @@ Test(bundle_config, a_missing_bundle_config_or_root_is_an_invalid_bundle)
     bundle_directory_make(&directory);
     cr_assert_eq(load_directory(directory.path, &err), -ENOENT);
     cr_assert_eq(err.failure, THAW_FAIL_BUNDLE);
-    snprintf(message, sizeof(message), "%s/config.json: No such file or directory",
-             directory.path);
+    snprintf(message, sizeof(message), "%s/config.json: No such file or directory", directory.path);
     cr_assert_str_eq(err.message, message);
 
     size_t size;

@@ -105,8 +105,9 @@ int config_parse(char *text, size_t size, json_t **root, struct thaw_error *err)
     if (*root)
         return 0;
 
+    bool nul = json_error_code(&error) == json_error_null_character;
     thaw_fail_as(err, THAW_FAIL_CONFIG, EINVAL, "config.json:%d:%d: %s", error.line, error.column,
-                 error.text);
+                 nul ? "a string must not contain \\u0000" : error.text);
     make_printable(err->message);
     return thaw_error_code(err);
 }

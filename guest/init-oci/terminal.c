@@ -17,7 +17,7 @@ static int bind_console(int master, struct failure *failure)
 {
     unsigned number;
     char path[32];
-    if (ioctl(master, TIOCGPTN, &number) < 0)
+    if (ioctl(master, (int)TIOCGPTN, &number) < 0)
         return fail(failure, errno, "terminal: TIOCGPTN");
     snprintf(path, sizeof(path), "/dev/pts/%u", number);
     if (mount(path, CONSOLE, NULL, MS_BIND, NULL) < 0)

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/init-oci/init.h"
+
+#include "guest/init-oci/file.h"
+#include "guest/init-oci/limits.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#define SIGNAL_STATUS 128 /* as shells say it */
+
+enum poll_index {
+    POLL_CONTROL,
+    POLL_SIGNALS,
+    POLL_REPORTS,
+    POLL_STREAMS,
+    POLL_COUNT = POLL_STREAMS + STREAMS_POLL_COUNT,
+};
+
+/* ---- the monitor's requests --------------------------------------------------------------- */
+
+/* Only while it is not reaped: afterwards its number may be somebody else's. */
+static void signal_workload(const struct init *init, int number)
+{
+    if (init->child.pid > 0 && !init->ended)
+        kill(init->child.pid, number);
+}
+
+/* A doorbell that nobody waits for says nothing. */
+static void handle_request(struct init *init, const struct control_request *request)
+{
+    switch (request->kind) {
+    case CONTROL_REQUEST_SIGNAL:
+        signal_workload(init, (int)request->number);
+        break;
+    case CONTROL_REQUEST_STDIN_EOF:
+        streams_set_eof(&init->streams, request->number);
+        break;
+    case CONTROL_REQUEST_WINSIZE:
+        streams_set_size(&init->streams, request->rows, request->cols);
+        break;
+    case CONTROL_REQUEST_DOORBELL:
+        break;
+    }
+}
+
+static void handle_control(struct init *init)
+{
+    struct control_request request;
+    if (control_fill(&init->control) < 0)
+        file_close(&init->control.fd);
+    while (control_next(&init->control, &request))
+        handle_request(init, &request);
+}
+
+int init_hold(struct init *init, struct failure *failure)
+{
+    struct control_request request;
+    control_send(&init->control, THAW_MSG_PRE_EXEC);
+    for (;;) {
+        while (control_next(&init->control, &request)) {
+            if (request.kind == CONTROL_REQUEST_DOORBELL)
+                return 0;
+            handle_request(init, &request);
+        }
+        int rc = control_fill(&init->control);
+        if (rc < 0)
+            return fail(failure, -rc, "%s", THAW_CONTROL_TTY);
+    }
+}
+
+/* ---- children ----------------------------------------------------------------------------- */
+
+static void reap(struct init *init)
+{
+    struct signalfd_siginfo info;
+    ssize_t n = read(init->signals, &info, sizeof(info)); /* many children, one signal */
+    (void)n;
+
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid != init->child.pid)
+            continue;
+        init->ended = true;
+        init->status = WIFSIGNALED(status) ? SIGNAL_STATUS + WTERMSIG(status) : WEXITSTATUS(status);
+    }
+}
+
+static int handle_created(struct init *init, const struct child_report *report,
+                          struct failure *failure)
+{
+    init->created = true;
+    if (report->terminal >= 0) {
+        int master = child_take_descriptor(&init->child, report->terminal, failure);
+        if (master < 0)
+            return master;
+        streams_attach_terminal(&init->streams, master);
+    }
+    int rc = limits_apply(&init->spec, init->child.pid, failure);
+    return rc < 0 ? rc : child_continue(&init->child, failure);
+}
+
+/* The pipe ends when the child executes the workload, or itself. */
+static int handle_report(struct init *init, struct failure *failure)
+{
+    struct child_report report;
+    if (child_receive(&init->child, &report) < 0) {
+        file_close(&init->child.reports);
+        return 0;
+    }
+    switch ((enum child_report_kind)report.kind) {
+    case CHILD_CREATED:
+        return handle_created(init, &report, failure);
+    case CHILD_READY:
+        init->ready = true;
+        return 0;
+    case CHILD_FAILED:
+        *failure = report.failure;
+        return -ECHILD;
+    }
+    return fail_plainly(failure, "the workload's child sent report %u", report.kind);
+}
+
+/* Both have to be seen: a last report may still be in the pipe of a child that has ended. */
+static int check_child(const struct init *init, struct failure *failure)
+{
+    if (init->ready || !init->ended || init->child.reports >= 0)
+        return 0;
+    return fail_plainly(failure, "the workload's set-up ended with status %d", init->status);
+}
+
+/* ---- the loop ----------------------------------------------------------------------------- */
+
+static int wait_once(struct init *init, struct pollfd fds[POLL_COUNT], struct failure *failure)
+{
+    fds[POLL_CONTROL] = (struct pollfd){.fd = init->control.fd, .events = POLLIN};
+    fds[POLL_SIGNALS] = (struct pollfd){.fd = init->signals, .events = POLLIN};
+    fds[POLL_REPORTS] = (struct pollfd){.fd = init->child.reports, .events = POLLIN};
+    streams_poll(&init->streams, fds + POLL_STREAMS);
+    if (poll(fds, POLL_COUNT, -1) >= 0 || errno == EINTR)
+        return 0;
+    return fail(failure, errno, "poll");
+}
+
+int init_wait(struct init *init, init_condition *condition, struct failure *failure)
+{
+    for (;;) {
+        streams_pump(&init->streams);
+        if (condition(init))
+            return 0;
+        struct pollfd fds[POLL_COUNT] = {0};
+        int rc = wait_once(init, fds, failure);
+        if (rc == 0 && fds[POLL_REPORTS].revents)
+            rc = handle_report(init, failure);
+        if (rc == 0 && fds[POLL_SIGNALS].revents)
+            reap(init);
+        if (rc == 0)
+            rc = check_child(init, failure);
+        if (rc < 0)
+            return rc;
+        if (fds[POLL_CONTROL].revents)
+            handle_control(init);
+    }
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/init-oci/streams.h"
+
+#include "guest/init-oci/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+
+/* ---- buffers ------------------------------------------------------------------------------ */
+
+static bool is_empty(const struct stream_buffer *buffer)
+{
+    return buffer->start == buffer->end;
+}
+
+static bool would_block(void)
+{
+    return errno == EAGAIN || errno == EINTR;
+}
+
+static void discard(struct stream_buffer *buffer)
+{
+    buffer->start = buffer->end = 0;
+}
+
+/* Fills an empty buffer with at most `limit` bytes, or with none when there is nothing to read
+ * now. False: there will be no more. */
+static bool fill(struct stream_buffer *buffer, int fd, size_t limit)
+{
+    discard(buffer);
+    size_t size = limit < sizeof(buffer->bytes) ? limit : sizeof(buffer->bytes);
+    ssize_t n = read(fd, buffer->bytes, size);
+    if (n < 0)
+        return would_block(); /* EIO: nobody has the pty open any more */
+    buffer->end = (size_t)n;
+    return n > 0;
+}
+
+/* Writes what goes without waiting. False: nobody reads. */
+static bool empty(struct stream_buffer *buffer, int fd)
+{
+    while (!is_empty(buffer)) {
+        ssize_t n = write(fd, buffer->bytes + buffer->start, buffer->end - buffer->start);
+        if (n < 0)
+            return would_block();
+        buffer->start += (size_t)n;
+    }
+    return true;
+}
+
+/* ---- set-up ------------------------------------------------------------------------------- */
+
+void streams_init(struct streams *streams, int console)
+{
+    streams->console = console;
+    streams->input = -1;
+    streams->outputs[0] = streams->outputs[1] = -1;
+    streams->at_line_start = true;
+}
+
+static bool make_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+}
+
+/* Owned by the workload's user, or opening /dev/stdout again would be refused to it. */
+static int make_pipe(int *own, int *workloads, bool to_workload, const struct spec *spec,
+                     struct failure *failure)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return fail(failure, errno, "standard streams: pipe");
+    *own = ends[to_workload ? 1 : 0];
+    *workloads = ends[to_workload ? 0 : 1];
+    if (!make_nonblocking(*own))
+        return fail(failure, errno, "standard streams: O_NONBLOCK");
+    if (fchown(*workloads, spec_host_uid(spec, spec->user.uid),
+               spec_host_gid(spec, spec->user.gid)) < 0)
+        return fail(failure, errno, "standard streams: owner");
+    return 0;
+}
+
+static int open_placeholders(int ends[3], struct failure *failure)
+{
+    for (int i = 0; i < 3; i++) {
+        ends[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (ends[i] < 0)
+            return fail(failure, errno, "standard streams: /dev/null");
+    }
+    return 0;
+}
+
+int streams_open(struct streams *streams, const struct spec *spec, int ends[3],
+                 struct failure *failure)
+{
+    if (spec->has_terminal) {
+        streams->rows = spec->terminal.rows;
+        streams->cols = spec->terminal.cols;
+        return open_placeholders(ends, failure);
+    }
+    int rc = make_pipe(&streams->input, &ends[0], true, spec, failure);
+    for (int i = 0; rc == 0 && i < 2; i++)
+        rc = make_pipe(&streams->outputs[i], &ends[i + 1], false, spec, failure);
+    return rc;
+}
+
+static void apply_size(const struct streams *streams)
+{
+    const struct winsize size = {.ws_row = streams->rows, .ws_col = streams->cols};
+    if (streams->is_terminal && streams->outputs[0] >= 0 && (size.ws_row || size.ws_col))
+        ioctl(streams->outputs[0], TIOCSWINSZ, &size);
+}
+
+void streams_attach_terminal(struct streams *streams, int master)
+{
+    make_nonblocking(master); /* F_SETFL of a descriptor that is open does not fail */
+    streams->is_terminal = true;
+    streams->input = streams->outputs[0] = master;
+    apply_size(streams);
+}
+
+void streams_set_size(struct streams *streams, uint16_t rows, uint16_t cols)
+{
+    streams->rows = rows;
+    streams->cols = cols;
+    apply_size(streams);
+}
+
+/* ---- input -------------------------------------------------------------------------------- */
+
+void streams_begin(struct streams *streams)
+{
+    streams->begun = true;
+}
+
+void streams_give_input(struct streams *streams, const char *bytes, size_t size)
+{
+    memcpy(streams->in.bytes, bytes, size);
+    streams->in.start = 0;
+    streams->in.end = size;
+    streams->received = size;
+    streams->eof_at = size;
+    streams->has_eof = true;
+}
+
+void streams_set_eof(struct streams *streams, uint64_t bytes)
+{
+    if (streams->has_eof)
+        return;
+    streams->has_eof = true;
+    streams->eof_at = bytes;
+}
+
+static bool input_has_ended(const struct streams *streams)
+{
+    return streams->has_eof && streams->received >= streams->eof_at;
+}
+
+static void close_input(struct streams *streams)
+{
+    if (streams->is_terminal)
+        streams->input = -1; /* the master lives on as the output */
+    else
+        file_close(&streams->input);
+}
+
+/* The end-of-file character ends a line when it does not stand at the beginning of one, and only
+ * then the file (termios(3), VEOF): one or two of them. A terminal in raw mode has no such thing;
+ * its reader gets the character. */
+static void type_eof(struct streams *streams)
+{
+    streams->eof_typed = true;
+    struct termios tio;
+    if (tcgetattr(streams->input, &tio) < 0)
+        return;
+    streams->in.bytes[0] = streams->in.bytes[1] = (char)tio.c_cc[VEOF];
+    streams->in.start = 0;
+    streams->in.end = streams->at_line_start ? 1 : 2;
+}
+
+static void receive_input(struct streams *streams)
+{
+    uint64_t left = streams->has_eof ? streams->eof_at - streams->received : SIZE_MAX;
+    /* False would be a hang-up, which a line with CLOCAL does not know. */
+    if (!fill(&streams->in, streams->console, (size_t)left) || is_empty(&streams->in))
+        return;
+    streams->received += streams->in.end;
+    streams->at_line_start = streams->in.bytes[streams->in.end - 1] == '\n';
+}
+
+static void pump_input(struct streams *streams)
+{
+    if (is_empty(&streams->in) && !input_has_ended(streams))
+        receive_input(streams);
+    bool is_read = empty(&streams->in, streams->input);
+    bool at_end = is_empty(&streams->in) && input_has_ended(streams);
+    if (is_read && at_end && streams->is_terminal && !streams->eof_typed) {
+        type_eof(streams);
+        is_read = empty(&streams->in, streams->input);
+        at_end = is_empty(&streams->in);
+    }
+    if (!is_read)
+        discard(&streams->in);
+    if (!is_read || at_end)
+        close_input(streams);
+}
+
+static void ignore_input(struct streams *streams)
+{
+    fill(&streams->in, streams->console, SIZE_MAX);
+    discard(&streams->in);
+}
+
+/* ---- output ------------------------------------------------------------------------------- */
+
+static void end_output(struct streams *streams, int *output)
+{
+    if (streams->is_terminal)
+        streams->input = -1;
+    file_close(output);
+}
+
+static void pump_output(struct streams *streams)
+{
+    for (int i = 0; i < 2; i++) {
+        if (!empty(&streams->out, streams->console))
+            discard(&streams->out); /* the UART is gone: so is whoever would read */
+        if (streams->outputs[i] < 0 || !is_empty(&streams->out))
+            continue;
+        if (!fill(&streams->out, streams->outputs[i], SIZE_MAX))
+            end_output(streams, &streams->outputs[i]);
+    }
+    if (!empty(&streams->out, streams->console))
+        discard(&streams->out);
+}
+
+/* ---- for the loop ------------------------------------------------------------------------- */
+
+void streams_poll(const struct streams *streams, struct pollfd fds[STREAMS_POLL_COUNT])
+{
+    bool has_input = !is_empty(&streams->in);
+    bool has_output = !is_empty(&streams->out);
+    short console = 0;
+    if (streams->begun && !has_input)
+        console |= POLLIN;
+    if (has_output)
+        console |= POLLOUT;
+    fds[0] = (struct pollfd){.fd = console ? streams->console : -1, .events = console};
+    fds[1] = (struct pollfd){.fd = has_input ? streams->input : -1, .events = POLLOUT};
+    for (int i = 0; i < 2; i++)
+        fds[2 + i] = (struct pollfd){.fd = has_output ? -1 : streams->outputs[i], .events = POLLIN};
+}
+
+void streams_pump(struct streams *streams)
+{
+    if (streams->begun && streams->input >= 0)
+        pump_input(streams);
+    else if (streams->begun)
+        ignore_input(streams);
+    pump_output(streams);
+}
+
+bool streams_are_done(const struct streams *streams)
+{
+    return streams->outputs[0] < 0 && streams->outputs[1] < 0 && is_empty(&streams->out);
+}
+
+static void push_out(struct streams *streams)
+{
+    file_write_full(streams->console, streams->out.bytes + streams->out.start,
+                    streams->out.end - streams->out.start);
+    discard(&streams->out);
+}
+
+/* One read takes all that a pipe can hold (64 KiB), so nothing older than the call is left, and a
+ * process that goes on writing does not keep init here. A pty gives at most 4 KiB at a time, and
+ * holds little more. */
+void streams_flush(struct streams *streams)
+{
+    push_out(streams);
+    for (int i = 0; i < 2; i++) {
+        if (streams->outputs[i] < 0)
+            continue;
+        size_t left = STREAMS_BUFFER_SIZE;
+        while (left > 0) {
+            if (!fill(&streams->out, streams->outputs[i], left))
+                end_output(streams, &streams->outputs[i]);
+            if (is_empty(&streams->out))
+                break;
+            left -= streams->out.end;
+            push_out(streams);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The workload's standard streams: pumped between pipes (or a pty) and the console UART.
+ *
+ * Nothing blocks and nothing is lost: each direction has one buffer, which is filled only when it
+ * is empty, so a slow reader on either side holds up its writer. The workload's input waits in
+ * the UART until streams_begin(). When nobody reads the workload's input any more, the rest of it
+ * is thrown away, as a pipe would refuse it, so that the monitor is not held up.
+ */
+#ifndef THAW_INIT_STREAMS_H
+#define THAW_INIT_STREAMS_H
+
+#include "guest/init-oci/failure.h"
+#include "guest/init-oci/spec.h"
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STREAMS_BUFFER_SIZE 65536u
+#define STREAMS_POLL_COUNT  4
+
+struct stream_buffer {
+    char bytes[STREAMS_BUFFER_SIZE];
+    size_t start, end;
+};
+
+struct streams {
+    int console;    /* the UART, not blocking; -1: none */
+    int input;      /* standard input's pipe or the pty's master; -1: closed */
+    int outputs[2]; /* standard output and error; the master and -1 with a pty; -1: at the end */
+    bool is_terminal;
+    bool begun;
+    uint16_t rows, cols; /* of the terminal; 0 and 0: not known */
+
+    bool has_eof;
+    uint64_t eof_at;   /* the input ends after so many bytes */
+    uint64_t received; /* bytes of input so far */
+    bool at_line_start, eof_typed; /* of a terminal */
+
+    struct stream_buffer in, out;
+};
+
+/* Allocated zeroed by the caller; then this, once. Takes over `console`. */
+void streams_init(struct streams *streams, int console);
+
+/* Makes the pipes, owned by the workload's user, and fills `ends` with the workload's ends: the
+ * caller's, to be closed once the workload has them. With a terminal they are /dev/null until
+ * streams_attach_terminal(). */
+int streams_open(struct streams *streams, const struct spec *spec, int ends[3],
+                 struct failure *failure);
+
+/* Takes over the pty's master. */
+void streams_attach_terminal(struct streams *streams, int master);
+
+/* From now on input is passed on. */
+void streams_begin(struct streams *streams);
+
+/* The whole input, of at most STREAMS_BUFFER_SIZE bytes; what the UART brings is thrown away. */
+void streams_give_input(struct streams *streams, const char *bytes, size_t size);
+
+/* The input ends after `bytes` bytes in all; they may have been seen already. */
+void streams_set_eof(struct streams *streams, uint64_t bytes);
+
+void streams_set_size(struct streams *streams, uint16_t rows, uint16_t cols);
+
+/* What to wait for; -1 where there is nothing to wait for. */
+void streams_poll(const struct streams *streams, struct pollfd fds[STREAMS_POLL_COUNT]);
+
+/* Moves what can be moved without waiting. */
+void streams_pump(struct streams *streams);
+
+/* All output has ended and has been given to the UART. */
+bool streams_are_done(const struct streams *streams);
+
+/* Passes on, waiting for the UART, what was written before the call. */
+void streams_flush(struct streams *streams);
+
+#endif

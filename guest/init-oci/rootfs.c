@@ -15,14 +15,12 @@
 #define NULL_MAJOR  1
 #define NULL_MINOR  3
 
-/* "/.." follows what is mounted on the root; "/" does not. */
+/* The bind mount lies on the root already; "/.." follows it, "/" does not. */
 int rootfs_leave_initial(struct failure *failure)
 {
     if (mount("/", "/", NULL, MS_BIND, NULL) < 0)
         return fail(failure, errno, "root: bind");
-    if (chdir("/..") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0)
-        return fail(failure, errno, "root: move");
-    if (chroot(".") < 0 || chdir("/") < 0)
+    if (chdir("/..") < 0 || chroot(".") < 0)
         return fail(failure, errno, "root: chroot");
     return 0;
 }

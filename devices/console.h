@@ -45,7 +45,8 @@ int console_start(struct console *console, struct serial *serial, struct thaw_er
 bool console_transmit(void *ctx, uint8_t byte);
 
 /* Waits until everything that the UART has given so far is written or discarded, for at most
- * `timeout_ms`. Returns whether it is. At once when the writer does not run. */
+ * `timeout_ms`. Returns whether it is. A guest that goes on printing without a pause may keep it
+ * from coming to that: stop it first. Returns at once when the writer does not run. */
 bool console_flush(struct console *console, unsigned timeout_ms);
 
 /*

@@ -247,7 +247,7 @@ static int add_pack(struct bundle *bundle, char *source, struct thaw_error *err)
     bundle->packs = packs;
     struct bundle_pack *pack = &packs[bundle->pack_count];
     pack->source = source;
-    snprintf(pack->name, sizeof(pack->name), "%s/%zu", THAW_SPEC_BINDS + 1, bundle->pack_count);
+    snprintf(pack->name, sizeof(pack->name), "%s/%zu", &THAW_SPEC_BINDS[1], bundle->pack_count);
     bundle->pack_count++;
     return 0;
 }

@@ -309,7 +309,8 @@ static int write_archive(int fd, const struct pack_tree *trees, size_t count,
     }
     if (rc == 0 && archive_write_close(packer.archive) != ARCHIVE_OK)
         rc = fail_archive(&packer, err);
-    /* libarchive pads and ends even a failed archive when it is freed: to nowhere, then. */
+    /* Otherwise freeing it would fill the rest of the file at hand, up to 4 GiB, with zeros. The
+     * price is libarchive 3.6's: it does not free the block of a failed archive. */
     if (rc < 0 && packer.archive)
         archive_write_fail(packer.archive);
     return rc;

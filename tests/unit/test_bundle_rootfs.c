@@ -106,6 +106,9 @@ Test(bundle_rootfs, any_change_of_the_tree_gives_another_key)
     expect_new_key("as it is", 0);
     expect_new_key("contents of the same size",
                    shell("sleep 0.02; printf 'HELLO\\n' >rootfs/file"));
+    expect_new_key("contents of the same size and time",
+                   shell("cp -p rootfs/file ref; sleep 0.02; printf 'JELLO\\n' >rootfs/file; "
+                         "touch -r ref rootfs/file"));
     expect_new_key("size", shell("printf more >>rootfs/file"));
     expect_new_key("mode", shell("chmod 4755 rootfs/file"));
     expect_new_key("owner", shell("chown 5:6 rootfs/file"));
@@ -323,6 +326,29 @@ Test(bundle_rootfs, entries_over_the_limit_go_oldest_first_unless_they_were_used
     cr_expect_eq(shell("test $(ls cache/thaw/rootfs | wc -l) = %d", ROOTFS_CACHE_ENTRIES_MAX), 0);
     cr_expect_eq(shell("cd cache/thaw/rootfs && test -e new1 -a -e new2 -a -e old49 -a ! -e old10"),
                  0);
+}
+
+Test(bundle_rootfs, entries_in_use_stay_even_over_the_limit)
+{
+    char path[PATH_MAX];
+    archive(path);
+    cr_assert_eq(shell("cd cache/thaw/rootfs && touch $(seq 100 150)"), 0);
+    bundle_directory_write(&directory, "rootfs/file", "HELLO\n", 6);
+    archive(path);
+    cr_expect_eq(shell("test $(ls cache/thaw/rootfs | wc -l) = 53"), 0);
+}
+
+Test(bundle_rootfs, a_tree_that_changed_just_now_is_packed_only_after_a_tick)
+{
+    struct timespec start, stop;
+    bundle_directory_write(&directory, "rootfs/file", "HELLO\n", 6);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    char path[PATH_MAX];
+    archive(path);
+    clock_gettime(CLOCK_MONOTONIC, &stop);
+    int64_t elapsed_us =
+        (stop.tv_sec - start.tv_sec) * 1000000 + (stop.tv_nsec - start.tv_nsec) / 1000;
+    cr_assert_geq(elapsed_us, 20000);
 }
 
 Test(bundle_rootfs, many_at_once_all_get_a_whole_archive)

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -60,8 +61,7 @@ static void close_between(int after, int before)
 }
 
 /* Init's descriptors, the control port's above all, end here and not only at the execve. */
-static int adopt_streams(const struct preparation *p, const int streams[3],
-                         struct failure *failure)
+static int adopt_streams(const struct preparation *p, const int streams[3], struct failure *failure)
 {
     for (int i = 0; i < FIRST_FREE; i++) {
         if (dup2(streams[i], i) < 0)
@@ -177,9 +177,12 @@ static _Noreturn void run_warmup(const struct preparation *p, const struct envir
     const char *const argv[] = {"/bin/sh", "-c", p->spec->warmup, NULL};
     struct failure failure;
     /* In a session of its own, so that a signal to its group does not reach the workload. */
-    if (setsid() < 0 || !read_nothing() ||
-        credentials_apply_late_seccomp(p->spec, &failure) < 0)
+    int rc = setsid() < 0 || !read_nothing() ? fail(&failure, errno, "warm-up command")
+                                             : credentials_apply_late_seccomp(p->spec, &failure);
+    if (rc < 0) {
+        dprintf(STDERR_FILENO, "init-oci: %s\n", failure.reason);
         _exit(WORKLOAD_CANNOT_EXECUTE);
+    }
     workload_reset_signals();
     _exit(workload_exec(argv, env->entries));
 }
@@ -189,8 +192,7 @@ static int check_warmup(int status, struct failure *failure)
     if (WIFSIGNALED(status))
         return fail_plainly(failure, "warm-up command ended by signal %d", WTERMSIG(status));
     if (WEXITSTATUS(status) != 0)
-        return fail_plainly(failure, "warm-up command exited with status %d",
-                            WEXITSTATUS(status));
+        return fail_plainly(failure, "warm-up command exited with status %d", WEXITSTATUS(status));
     return 0;
 }
 
@@ -252,8 +254,14 @@ static int begin(const struct preparation *p, const struct invocation *invocatio
     for (size_t i = 0; rc == 0 && i < invocation->envc; i++)
         rc = environment_put(&env, invocation->envp[i]);
     struct failure failure;
-    if (rc < 0 || credentials_apply_late_seccomp(p->spec, &failure) < 0)
+    if (rc < 0)
+        rc = fail(&failure, -rc, "environment");
+    else
+        rc = credentials_apply_late_seccomp(p->spec, &failure);
+    if (rc < 0) {
+        dprintf(STDERR_FILENO, "init-oci: %s\n", failure.reason);
         return WORKLOAD_CANNOT_EXECUTE;
+    }
 
     workload_reset_signals();
     return workload_exec(invocation->argc > 0 ? invocation->argv : p->spec->args.items,

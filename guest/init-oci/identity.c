@@ -12,9 +12,9 @@
 #include <sys/ioctl.h>
 #include <time.h>
 
-#define NS_PER_SEC     1000000000ull
-#define ENTROPY_SIZE   sizeof(((struct thaw_mailbox_header *)NULL)->entropy)
-#define BITS_PER_BYTE  8
+#define NS_PER_SEC    1000000000ull
+#define ENTROPY_SIZE  sizeof(((struct thaw_mailbox_header *)NULL)->entropy)
+#define BITS_PER_BYTE 8
 
 /* struct rand_pool_info of linux/random.h, with room. */
 struct pool_info {

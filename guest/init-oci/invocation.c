@@ -32,8 +32,8 @@ static char *append(char *to, const char *const *strings, size_t count)
 
 int invocation_send(int fd, const struct invocation *invocation)
 {
-    size_t size = size_of(invocation->argv, invocation->argc) +
-                  size_of(invocation->envp, invocation->envc);
+    size_t size =
+        size_of(invocation->argv, invocation->argc) + size_of(invocation->envp, invocation->envc);
     if (size > SIZE_LIMIT)
         return -E2BIG;
     struct message_header header = {

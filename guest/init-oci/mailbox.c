@@ -135,6 +135,5 @@ void mailbox_report_resumed(const struct mailbox *mailbox)
 void mailbox_report_exec(const struct mailbox *mailbox)
 {
     report(mailbox, offsetof(struct thaw_mailbox_report, exec_ns), now_ns(CLOCK_MONOTONIC));
-    report(mailbox, offsetof(struct thaw_mailbox_report, exec_realtime_ns),
-           now_ns(CLOCK_REALTIME));
+    report(mailbox, offsetof(struct thaw_mailbox_report, exec_realtime_ns), now_ns(CLOCK_REALTIME));
 }

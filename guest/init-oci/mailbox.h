@@ -20,10 +20,10 @@ struct mailbox {
 struct mailbox_message {
     bool valid;
     struct thaw_mailbox_header header;
-    char *body;         /* owned */
-    const char **argv;  /* header.argc strings of the body, then NULL; owned */
-    const char **envp;  /* header.envc strings of the body, then NULL; owned */
-    const char *input;  /* header.stdin_len bytes of the body */
+    char *body;        /* owned */
+    const char **argv; /* header.argc strings of the body, then NULL; owned */
+    const char **envp; /* header.envc strings of the body, then NULL; owned */
+    const char *input; /* header.stdin_len bytes of the body */
 };
 
 /* Maps the window through /dev/mem, cached (no O_SYNC). A machine without one is no error: it is

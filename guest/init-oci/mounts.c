@@ -43,8 +43,9 @@ static int flags_of_mount(const char *path, unsigned long *flags)
     static const struct {
         unsigned long st, ms;
     } names[] = {
-        {ST_RDONLY, MS_RDONLY}, {ST_NOSUID, MS_NOSUID},         {ST_NODEV, MS_NODEV},
-        {ST_NOEXEC, MS_NOEXEC}, {ST_NOATIME, MS_NOATIME},       {ST_NODIRATIME, MS_NODIRATIME},
+        {ST_RDONLY, MS_RDONLY},     {ST_NOSUID, MS_NOSUID},
+        {ST_NODEV, MS_NODEV},       {ST_NOEXEC, MS_NOEXEC},
+        {ST_NOATIME, MS_NOATIME},   {ST_NODIRATIME, MS_NODIRATIME},
         {ST_RELATIME, MS_RELATIME}, {0x2000 /* ST_NOSYMFOLLOW */, MS_NOSYMFOLLOW},
     };
     struct statvfs st;
@@ -132,7 +133,8 @@ static int bind_over(struct mounting *m, int source, unsigned long recursive)
 /* mount(2) ignores all other flags of a new bind mount. */
 static int change_bind_flags(const struct mounting *m)
 {
-    const unsigned long flags = m->mount->info.flags & ~(unsigned long)(MS_BIND | MS_REC | MS_SILENT);
+    const unsigned long flags =
+        m->mount->info.flags & ~(unsigned long)(MS_BIND | MS_REC | MS_SILENT);
     const struct fd_path top = fd_path(m->top);
     int rc = flags ? mounts_change_flags(top.text, flags, false) : 0;
     if (rc == 0 && (m->mount->info.extra & THAW_SPEC_MOUNT_RECURSIVE_RO)) {
@@ -191,7 +193,9 @@ static int mount_sysfs(struct mounting *m)
 }
 
 /* Whatever version the bundle was written for, v2 is what there is; its options are not those of
- * v1. Without a cgroup namespace a new mount would show the root. */
+ * v1. Without a cgroup namespace a new mount would show the root; with one, binding the
+ * workload's own directory shows the same, where a new mount is refused: for lack of rights, or
+ * (EBUSY) because init's /sys was bound and has one there. */
 static int mount_cgroup(struct mounting *m)
 {
     cleanup_close int target = open_target(m, true);
@@ -199,7 +203,7 @@ static int mount_cgroup(struct mounting *m)
         return target;
     if (m->spec->namespaces & CLONE_NEWCGROUP) {
         int rc = mount_on(m, target, "cgroup2", m->mount->info.flags, "");
-        if (rc != -EPERM)
+        if (rc != -EPERM && rc != -EBUSY)
             return rc;
     }
     char path[PATH_MAX];
@@ -224,9 +228,9 @@ static int cover(struct mounting *m, char *data, size_t size)
         return -errno;
 
     const char *comma = *m->mount->data ? "," : "";
-    int length = existed ? snprintf(data, size, "mode=%04o%s%s", st.st_mode & 07777u, comma,
-                                    m->mount->data)
-                         : snprintf(data, size, "%s", m->mount->data);
+    int length =
+        existed ? snprintf(data, size, "mode=%04o%s%s", st.st_mode & 07777u, comma, m->mount->data)
+                : snprintf(data, size, "%s", m->mount->data);
     return length < 0 || (size_t)length >= size ? -E2BIG : take_fd(&covered);
 }
 

@@ -3,6 +3,8 @@
  * Paths inside the workload's root before it is anybody's root: resolved by the kernel
  * (openat2, RESOLVE_IN_ROOT), so that a symlink or ".." of the image never leads outside.
  *
+ * Where a symlink names something that is missing, that is what is made, inside the root too.
+ *
  * `root` is a descriptor of the root directory. All functions return a descriptor, the caller's,
  * or a negative errno.
  */

@@ -141,8 +141,7 @@ static const char *take_user(struct spec *spec, const struct payload *payload)
     if (!starts_with(payload, &spec->user, sizeof(spec->user), true))
         return "has a wrong length";
     size_t rest = payload->length - sizeof(spec->user);
-    if (rest % sizeof(uint32_t) != 0 ||
-        rest / sizeof(uint32_t) != spec->user.additional_gid_count)
+    if (rest % sizeof(uint32_t) != 0 || rest / sizeof(uint32_t) != spec->user.additional_gid_count)
         return "has a wrong number of groups";
     if (spec->user.umask != THAW_SPEC_NO_UMASK && spec->user.umask > 0777)
         return "has a umask over 0777";
@@ -493,8 +492,7 @@ static const char *check_header(const void *data, size_t size)
         return "the file has another version than init";
     if (header.length != size || size > THAW_SPEC_SIZE_MAX)
         return "the file has a wrong length";
-    if (header.checksum !=
-        XXH3_64bits((const char *)data + sizeof(header), size - sizeof(header)))
+    if (header.checksum != XXH3_64bits((const char *)data + sizeof(header), size - sizeof(header)))
         return "the file is damaged (checksum)";
     return NULL;
 }
@@ -532,8 +530,7 @@ int spec_parse(const void *data, size_t size, struct spec *spec, struct spec_pro
 
     const char *why = check_header(data, size);
     if (!why) {
-        struct walk walk = {
-            .data = data, .size = size, .offset = sizeof(struct thaw_spec_header)};
+        struct walk walk = {.data = data, .size = size, .offset = sizeof(struct thaw_spec_header)};
         why = take_records(&walk, spec, problem);
     }
     if (!why) {

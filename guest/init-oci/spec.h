@@ -78,8 +78,8 @@ struct spec {
     SPEC_LIST(struct thaw_spec_id_map) uid_maps;
     SPEC_LIST(struct thaw_spec_id_map) gid_maps;
     SPEC_LIST(struct spec_setting) sysctls;
-    SPEC_LIST(struct spec_setting) cgroup_files; /* key: a plain file name */
-    const char *cgroup_path;                     /* "/workload" when the file names none */
+    SPEC_LIST(struct spec_setting) cgroup_files;    /* key: a plain file name */
+    const char *cgroup_path;                        /* "/workload" when the file names none */
     SPEC_LIST(const struct bpf_insn) device_filter; /* count 0: no filter */
     SPEC_LIST(struct spec_time_offset) time_offsets;
     const char *warmup; /* NULL: none */

@@ -35,8 +35,8 @@ struct streams {
     uint16_t rows, cols; /* of the terminal; 0 and 0: not known */
 
     bool has_eof;
-    uint64_t eof_at;   /* the input ends after so many bytes */
-    uint64_t received; /* bytes of input so far */
+    uint64_t eof_at;               /* the input ends after so many bytes */
+    uint64_t received;             /* bytes of input so far */
     bool at_line_start, eof_typed; /* of a terminal */
 
     struct stream_buffer in, out;

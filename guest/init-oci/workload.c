@@ -123,8 +123,8 @@ static int search_and_exec(const char *const *argv, const char *const *envp)
     for (const char *at = path;; at++) {
         size_t length = strcspn(at, ":");
         char file[PATH_MAX];
-        int written = snprintf(file, sizeof(file), "%.*s%s%s", (int)length, at, length ? "/" : "",
-                               argv[0]);
+        int written =
+            snprintf(file, sizeof(file), "%.*s%s%s", (int)length, at, length ? "/" : "", argv[0]);
         int code = written > 0 && (size_t)written < sizeof(file) ? try_exec(file, argv, envp)
                                                                  : ENAMETOOLONG;
         if (code == EACCES)
@@ -148,8 +148,8 @@ int workload_exec(const char *const *argv, const char *const *envp)
 
     /* One write, so that the line stays in one piece. */
     char line[PATH_MAX + 128];
-    int length = snprintf(line, sizeof(line), "init-oci: %.*s: %s\n", PATH_MAX, name,
-                          strerror(code));
+    int length =
+        snprintf(line, sizeof(line), "init-oci: %.*s: %s\n", PATH_MAX, name, strerror(code));
     if (length > 0)
         file_write_full(STDERR_FILENO, line, (size_t)length);
     return code == ENOENT ? WORKLOAD_NOT_FOUND : WORKLOAD_CANNOT_EXECUTE;

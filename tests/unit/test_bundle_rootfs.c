@@ -62,6 +62,15 @@ __attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* Only root makes device nodes and gives files away; anybody else is told what was not tried. */
+static bool is_root(void)
+{
+    if (geteuid() == 0)
+        return true;
+    cr_log_warn("not root: device nodes and owners are not tried");
+    return false;
+}
+
 /* As rootfs_archive() finds it. */
 static const char *thaw_image(void)
 {
@@ -111,7 +120,6 @@ Test(bundle_rootfs, any_change_of_the_tree_gives_another_key)
                          "touch -r ref rootfs/file"));
     expect_new_key("size", shell("printf more >>rootfs/file"));
     expect_new_key("mode", shell("chmod 4755 rootfs/file"));
-    expect_new_key("owner", shell("chown 5:6 rootfs/file"));
     expect_new_key("time", shell("touch -d 2001-01-01 rootfs/file"));
     expect_new_key("new file", shell("touch rootfs/new"));
     expect_new_key("name", shell("mv rootfs/new rootfs/newer"));
@@ -120,8 +128,11 @@ Test(bundle_rootfs, any_change_of_the_tree_gives_another_key)
     expect_new_key("hard link", shell("ln rootfs/file rootfs/other"));
     expect_new_key("copy for a link",
                    shell("cp -p rootfs/file rootfs/t && mv rootfs/t rootfs/other"));
-    expect_new_key("device", shell("mknod rootfs/null c 1 3"));
-    expect_new_key("its number", shell("rm rootfs/null && mknod rootfs/null c 1 5"));
+    if (is_root()) {
+        expect_new_key("owner", shell("chown 5:6 rootfs/file"));
+        expect_new_key("device", shell("mknod rootfs/null c 1 3"));
+        expect_new_key("its number", shell("rm rootfs/null && mknod rootfs/null c 1 5"));
+    }
     expect_new_key("deep down", shell("mkdir -p rootfs/a/b/c && touch rootfs/a/b/c/d"));
     expect_new_key("removal", shell("rm rootfs/a/b/c/d"));
 
@@ -160,15 +171,18 @@ Test(bundle_rootfs, directories_that_go_too_deep_are_an_error_and_links_in_circl
 
 static void make_everything(void)
 {
-    cr_assert_eq(
-        shell("cd rootfs && mkdir -p bin empty etc/deep && echo data >bin/tool && "
-              "chmod 4751 bin/tool && chown 12:34 bin/tool && ln bin/tool bin/again && "
-              "ln bin/tool etc/deep/third && ln -s ../nowhere etc/link && "
-              "mkfifo -m 620 etc/fifo && mknod etc/null c 1 3 && mknod etc/disk b 254 7 && "
-              "touch -d 2001-02-03 bin/tool && chmod 1777 empty && "
-              "printf x >\"$(printf 'odd \\377\\nname')\" && "
-              "head -c 300000 /dev/urandom >big"),
-        0);
+    cr_assert_eq(shell("cd rootfs && mkdir -p bin empty etc/deep && echo data >bin/tool && "
+                       "chmod 4751 bin/tool && ln bin/tool bin/again && "
+                       "ln bin/tool etc/deep/third && ln -s ../nowhere etc/link && "
+                       "mkfifo -m 620 etc/fifo && "
+                       "touch -d 2001-02-03 bin/tool && chmod 1777 empty && "
+                       "printf x >\"$(printf 'odd \\377\\nname')\" && "
+                       "head -c 300000 /dev/urandom >big"),
+                 0);
+    if (is_root())
+        cr_assert_eq(shell("cd rootfs/etc && mknod null c 1 3 && mknod disk b 254 7 && "
+                           "chown 12:34 ../bin/tool && chmod 4751 ../bin/tool"),
+                     0);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof(address.sun_path), "%s/rootfs/etc/socket", directory.path);
     cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -181,10 +195,11 @@ static void make_everything(void)
 Test(bundle_rootfs, what_is_packed_unpacks_to_the_same_tree)
 {
     make_everything();
-    cr_assert_eq(shell("%s pack --output o.cpio rootfs=rootfs binds/0=rootfs/etc binds/1=/dev/null "
-                       "binds/2=rootfs/bin/tool",
-                       thaw_image()),
-                 0);
+    cr_assert_eq(
+        shell("%s pack --output o.cpio rootfs=rootfs binds/0=rootfs/etc binds/1=rootfs/etc/fifo "
+              "binds/2=rootfs/bin/tool",
+              thaw_image()),
+        0);
     cr_assert_eq(shell("mkdir out && cd out && cpio -idm --quiet <../o.cpio"), 0);
     cr_assert_eq(shell("(cd rootfs && " LISTING ") | sed -z 's/\\.[0-9]* / /' >a && "
                        "(cd out/rootfs && " LISTING ") | sed -z 's/\\.[0-9]* / /' >b && cmp a b"),
@@ -193,12 +208,13 @@ Test(bundle_rootfs, what_is_packed_unpacks_to_the_same_tree)
                        "rootfs out/rootfs"),
                  0);
     cr_assert_eq(shell("test -p out/rootfs/etc/fifo -a ! -e out/rootfs/etc/socket"), 0);
-    cr_assert_eq(shell("test $(stat -c %%t:%%T out/rootfs/etc/disk) = fe:7"), 0);
+    if (is_root())
+        cr_assert_eq(shell("test $(stat -c %%t:%%T out/rootfs/etc/disk) = fe:7"), 0);
     cr_assert_eq(shell("test $(stat -c %%a out/rootfs/empty) = 1777"), 0);
     cr_assert_eq(shell("test out/rootfs/bin/tool -ef out/rootfs/bin/again -a "
                        "out/rootfs/bin/tool -ef out/rootfs/etc/deep/third"),
                  0);
-    cr_assert_eq(shell("test -d out/binds/0/deep -a -c out/binds/1"), 0);
+    cr_assert_eq(shell("test -d out/binds/0/deep -a -p out/binds/1"), 0);
     cr_assert_eq(shell("cmp rootfs/bin/tool out/binds/2 && "
                        "test ! out/binds/2 -ef out/rootfs/bin/tool"),
                  0, "trees share no links");

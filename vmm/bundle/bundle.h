@@ -46,7 +46,8 @@ struct bundle {
  * Loads DIR/config.json. `options` may be NULL. On success `*out` is the caller's, to be passed to
  * bundle_destroy(). THAW_FAIL_BUNDLE when the directory, config.json or the root file system is
  * missing or no such thing; THAW_FAIL_CONFIG for everything about what config.json says, in one
- * sentence that names the property. Thread-safe: there is no shared state.
+ * sentence that names the property. One thread at a time: libseccomp keeps what it knows of the
+ * kernel in globals.
  */
 int bundle_load(const char *dir, const struct bundle_options *options, struct bundle **out,
                 struct thaw_error *err);

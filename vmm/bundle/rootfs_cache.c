@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,7 +172,8 @@ static int pack_and_publish(const struct bundle *bundle, const char *dir, const 
                             char *path, size_t path_size, struct thaw_error *err)
 {
     char staged[PATH_MAX], name[NAME_MAX];
-    snprintf(name, sizeof(name), "%s.%d", key, (int)getpid());
+    /* Not the process id alone: two containers may share a cache. */
+    snprintf(name, sizeof(name), "%s.%d.%" PRIx64, key, (int)getpid(), now_ns());
     int rc = entry_path(dir, name, staged, sizeof(staged), err);
     snprintf(name, sizeof(name), "%s.cpio", key);
     if (rc == 0)

@@ -14,8 +14,6 @@
 
 #define HELPER "thaw-image"
 
-extern char **environ; // NOLINT(readability-redundant-declaration)
-
 /* "thaw-image pack --output FILE rootfs=DIR binds/0=DIR ..." and a NULL. */
 struct command {
     char **argv;

@@ -16,7 +16,8 @@ struct walk {
     void *context;
     const char *top; /* the path that was given, for messages */
     char path[PATH_MAX];
-    size_t length; /* of path */
+    char target[PATH_MAX]; /* of the link that is being visited */
+    size_t length;         /* of path */
     unsigned depth;
 };
 
@@ -120,14 +121,13 @@ static int visit_entry(struct walk *walk, int dir_fd, const char *name, struct t
     if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return fail(walk, errno, err);
 
-    char target[PATH_MAX];
     struct tree_entry entry = {.path = walk->path, .dir_fd = dir_fd, .name = name, .st = &st};
     if (S_ISLNK(st.st_mode)) {
-        ssize_t length = readlinkat(dir_fd, name, target, sizeof(target) - 1);
+        ssize_t length = readlinkat(dir_fd, name, walk->target, sizeof(walk->target) - 1);
         if (length < 0)
             return fail(walk, errno, err);
-        target[length] = '\0';
-        entry.target = target;
+        walk->target[length] = '\0';
+        entry.target = walk->target;
     }
 
     int rc = walk->visit(walk->context, &entry, err);

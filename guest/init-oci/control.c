@@ -112,8 +112,8 @@ static bool complete(const char *at)
 
 static bool parse_winsize(const char *at, struct control_request *request)
 {
-    uint64_t rows;
-    uint64_t cols;
+    uint64_t rows = 0;
+    uint64_t cols = 0;
     at = number_field(at, "rows", WINDOW_MAX, &rows);
     at = number_field(at, "cols", WINDOW_MAX, &cols);
     if (!complete(at))

@@ -34,7 +34,7 @@ static int install_filter(const struct spec *spec, struct failure *failure)
     /* The kernel only reads the filter, although its structure has no const. */
     struct sock_fprog program = {
         .len = (unsigned short)spec->seccomp.count, /* at most BPF_MAXINSNS, 4096 */
-        .filter = (struct sock_filter *)(uintptr_t)spec->seccomp.items,
+        .filter = (struct sock_filter *)spec->seccomp.items,
     };
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, spec->seccomp_flags, &program) < 0)
         return fail(failure, errno, "seccomp");

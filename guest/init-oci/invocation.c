@@ -42,13 +42,15 @@ int invocation_send(int fd, const struct invocation *invocation)
         .envc = (uint32_t)invocation->envc,
     };
     /* One write: the child wakes up once. */
-    cleanup_free char *message = malloc(sizeof(header) + size);
+    char *message = malloc(sizeof(header) + size);
     if (!message)
         return -ENOMEM;
     memcpy(message, &header, sizeof(header));
     char *at = append(message + sizeof(header), invocation->argv, invocation->argc);
     append(at, invocation->envp, invocation->envc);
-    return file_write_full(fd, message, sizeof(header) + size);
+    int rc = file_write_full(fd, message, sizeof(header) + size);
+    free(message);
+    return rc;
 }
 
 /* Cuts `count` strings out of [*at, end); NULL when they are not there. */

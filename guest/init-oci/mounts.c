@@ -246,7 +246,7 @@ static int copy_covered(const struct mounting *m, int covered, struct failure *f
 
 static int mount_tmpfs(struct mounting *m, struct failure *failure)
 {
-    char data[PATH_MAX];
+    char data[PATH_MAX] = "";
     cleanup_close int covered = cover(m, data, sizeof(data));
     int rc = covered;
     if (rc >= 0)

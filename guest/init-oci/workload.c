@@ -108,7 +108,7 @@ char *workload_home(uint32_t uid)
 /* execve takes strings that it does not change, under a type that says otherwise. */
 static int try_exec(const char *path, const char *const *argv, const char *const *envp)
 {
-    execve(path, (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)envp);
+    execve(path, (char *const *)argv, (char *const *)envp);
     return errno;
 }
 

@@ -255,9 +255,9 @@ Test(guest_spec, mounts_keep_their_order_however_many_there_are)
 {
     struct writer writer = begin();
     PUT_STRINGS(&writer, THAW_SPEC_ARG, "true");
-    for (char c = 'a'; c <= 'q'; c++) {
+    for (int c = 'a'; c <= 'q'; c++) {
         char strings[] = "s\0/?\0t\0";
-        strings[3] = c;
+        strings[3] = (char)c;
         put_mount(&writer, strings, sizeof(strings));
     }
     seal(&writer);

@@ -18,9 +18,15 @@ static void control_irq(void *ctx, bool level)
     vm_irq(ctx, IRQ_CONTROL, level);
 }
 
+/* On the vCPU that wrote the line: when the workload is over it goes no further, not even into
+ * init's own reboot. */
 static void control_changed(void *ctx)
 {
     struct machine *machine = ctx;
+    struct guest_observation seen;
+    control_observe(machine->control, &seen);
+    if (seen.exited || seen.failed)
+        vm_end(machine->vm, VM_END_WORKLOAD, 0, NULL);
     eventfd_write(machine->news_fd, 1);
 }
 
@@ -156,8 +162,6 @@ void machine_observe(struct machine *m, struct guest_observation *seen)
     eventfd_t ignored;
     eventfd_read(m->news_fd, &ignored);
     control_observe(m->control, seen);
-    if (seen->exited || seen->failed)
-        vm_end(m->vm, VM_END_WORKLOAD, 0, NULL);
 }
 
 size_t machine_input(struct machine *m, const void *bytes, size_t size)

@@ -49,8 +49,8 @@ void machine_destroy(struct machine *machine);
 
 int machine_start(struct machine *machine, struct thaw_error *err);
 
-/* Takes what the control port has heard; when it says that the workload is over, the VM ends
- * with VM_END_WORKLOAD. Call it when news_fd is readable; it empties news_fd. */
+/* Takes what the control port has heard. Call it when news_fd is readable; it empties news_fd.
+ * (That the workload is over ends the VM by itself, with VM_END_WORKLOAD.) */
 void machine_observe(struct machine *machine, struct guest_observation *seen);
 
 /* Offers console input; returns how many bytes were taken (0 to size). When fewer than offered,

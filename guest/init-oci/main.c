@@ -312,7 +312,9 @@ int main(void)
         if (init->control.fd >= 0)
             uart_drain(init->control.fd);
     }
-    /* The monitor has stopped the machine by now. Another one sees a reset. */
+    /* The monitor has stopped the machine by now. Another one sees a reset, and no last words of
+     * the kernel behind the workload's output. */
+    (void)file_write_value(AT_FDCWD, "/proc/sys/kernel/printk", "0");
     reboot(RB_AUTOBOOT);
     return EXIT_FAILURE;
 }

@@ -155,3 +155,12 @@ int cpuid_set(int vcpu_fd, struct arch_cpuid *cpuid, unsigned index, unsigned co
         cpuid_patch(&cpuid->table->entries[i], index, count);
     return kvm_ioctl(vcpu_fd, KVM_SET_CPUID2, cpuid->table, err);
 }
+
+uint64_t cpuid_xcr0(const struct arch_cpuid *cpuid)
+{
+    const struct kvm_cpuid2 *table = cpuid->table;
+    for (uint32_t i = 0; i < table->nent; i++)
+        if (table->entries[i].function == 0xd && table->entries[i].index == 0)
+            return (uint64_t)table->entries[i].edx << 32 | table->entries[i].eax;
+    return 0;
+}

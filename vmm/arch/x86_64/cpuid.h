@@ -14,4 +14,7 @@ void cpuid_patch(struct kvm_cpuid_entry2 *entry, unsigned index, unsigned count)
 int cpuid_set(int vcpu_fd, struct arch_cpuid *cpuid, unsigned index, unsigned count,
               struct thaw_error *err);
 
+/* The XSAVE features that the guest is offered (leaf 0xd, EDX:EAX); 0 without XSAVE. */
+uint64_t cpuid_xcr0(const struct arch_cpuid *cpuid);
+
 #endif

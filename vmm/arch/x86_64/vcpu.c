@@ -51,6 +51,17 @@ static void set_firmware_msrs(int vcpu_fd)
     (void)ioctl(vcpu_fd, KVM_SET_MSRS, &msrs);
 }
 
+/* XCR0 with every bit that the guest's CPUID offers. Linux sets it itself, and where KVM sees that,
+ * this changes nothing. An emulated host that does not intercept XSETBV leaves KVM's idea at the
+ * reset value, and CPUID then reports an XSAVE area that is too small. */
+static void set_xcr0(int vcpu_fd, const struct arch_cpuid *cpuid)
+{
+    uint64_t supported = cpuid_xcr0(cpuid);
+    struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = supported}}};
+    if (supported != 0)
+        (void)ioctl(vcpu_fd, KVM_SET_XCRS, &xcrs);
+}
+
 /* Virtual wire mode (MultiProcessor Specification 3.6.2.2): the 8259 through LINT0, NMI through
  * LINT1. */
 static int set_lapic_pins(int vcpu_fd, struct thaw_error *err)
@@ -80,6 +91,7 @@ int arch_vcpu_setup(int vcpu_fd, struct arch_cpuid *cpuid, unsigned index, unsig
     if (rc < 0)
         return rc;
     set_firmware_msrs(vcpu_fd);
+    set_xcr0(vcpu_fd, cpuid);
     return set_lapic_pins(vcpu_fd, err);
 }
 

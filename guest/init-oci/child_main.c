@@ -159,6 +159,26 @@ static int build_world(struct preparation *p, struct failure *failure)
     return p->home ? 0 : fail(failure, ENOMEM, "HOME");
 }
 
+/* ---- execve ------------------------------------------------------------------------------- */
+
+/* Where PID 1 no longer listens, the user still reads the standard error. */
+static int complain(const struct failure *failure)
+{
+    dprintf(STDERR_FILENO, "init-oci: %s\n", failure->reason);
+    return WORKLOAD_CANNOT_EXECUTE;
+}
+
+/* Returns the exit status where that fails. The filter comes last: then all that it has to allow
+ * is the execve. */
+static int execute(const struct spec *spec, const char *const *argv, const struct environment *env)
+{
+    struct failure failure;
+    workload_reset_signals();
+    if (credentials_apply_late_seccomp(spec, &failure) < 0)
+        return complain(&failure);
+    return workload_exec(argv, env->entries);
+}
+
 /* ---- warm-up ------------------------------------------------------------------------------ */
 
 /* A pipe that nobody writes: at its end from the start. The workload's own input stays whole. */
@@ -177,14 +197,11 @@ static _Noreturn void run_warmup(const struct preparation *p, const struct envir
     const char *const argv[] = {"/bin/sh", "-c", p->spec->warmup, NULL};
     struct failure failure;
     /* In a session of its own, so that a signal to its group does not reach the workload. */
-    int rc = setsid() < 0 || !read_nothing() ? fail(&failure, errno, "warm-up command")
-                                             : credentials_apply_late_seccomp(p->spec, &failure);
-    if (rc < 0) {
-        dprintf(STDERR_FILENO, "init-oci: %s\n", failure.reason);
-        _exit(WORKLOAD_CANNOT_EXECUTE);
+    if (setsid() < 0 || !read_nothing()) {
+        fail(&failure, errno, "warm-up command");
+        _exit(complain(&failure));
     }
-    workload_reset_signals();
-    _exit(workload_exec(argv, env->entries));
+    _exit(execute(p->spec, argv, env));
 }
 
 static int check_warmup(int status, struct failure *failure)
@@ -253,19 +270,12 @@ static int begin(const struct preparation *p, const struct invocation *invocatio
     int rc = environment_create(p->spec, p->home, &env);
     for (size_t i = 0; rc == 0 && i < invocation->envc; i++)
         rc = environment_put(&env, invocation->envp[i]);
-    struct failure failure;
-    if (rc < 0)
-        rc = fail(&failure, -rc, "environment");
-    else
-        rc = credentials_apply_late_seccomp(p->spec, &failure);
     if (rc < 0) {
-        dprintf(STDERR_FILENO, "init-oci: %s\n", failure.reason);
-        return WORKLOAD_CANNOT_EXECUTE;
+        struct failure failure;
+        fail(&failure, -rc, "environment");
+        return complain(&failure);
     }
-
-    workload_reset_signals();
-    return workload_exec(invocation->argc > 0 ? invocation->argv : p->spec->args.items,
-                         env.entries);
+    return execute(p->spec, invocation->argc > 0 ? invocation->argv : p->spec->args.items, &env);
 }
 
 _Noreturn void child_main(const struct spec *spec, const int streams[3], int reports, int orders)

@@ -25,7 +25,7 @@ struct init {
     struct child child;
 
     /* What was seen of the child. */
-    bool created, ready;
+    bool ready;
     bool ended;
     int status; /* exit code, or 128 + signal, once it has ended */
 };

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
@@ -22,7 +21,9 @@ enum poll_index {
 
 /* ---- the monitor's requests --------------------------------------------------------------- */
 
-/* Only while it is not reaped: afterwards its number may be somebody else's. */
+/* Only while it is not reaped: afterwards its number may be somebody else's. A workload that is
+ * process 1 of a PID namespace ignores what it has no handler for, SIGTERM too, as under runc:
+ * pid_namespaces(7). */
 static void signal_workload(const struct init *init, int number)
 {
     if (init->child.pid > 0 && !init->ended)
@@ -93,12 +94,13 @@ static void reap(struct init *init)
 static int handle_created(struct init *init, const struct child_report *report,
                           struct failure *failure)
 {
-    init->created = true;
     if (report->terminal >= 0) {
         int master = child_take_descriptor(&init->child, report->terminal, failure);
         if (master < 0)
             return master;
-        streams_attach_terminal(&init->streams, master);
+        int rc = streams_attach_terminal(&init->streams, master, failure);
+        if (rc < 0)
+            return rc;
     }
     int rc = limits_apply(&init->spec, init->child.pid, failure);
     return rc < 0 ? rc : child_continue(&init->child, failure);

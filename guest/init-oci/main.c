@@ -257,6 +257,7 @@ static int see_it_end(struct init *init, struct failure *failure)
     int rc = init_wait(init, has_ended, failure);
     if (rc == 0)
         rc = cgroup_kill(init->cgroup, failure);
+    streams_end(&init->streams);
     if (rc == 0)
         rc = init_wait(init, has_said_all, failure);
     if (rc < 0)

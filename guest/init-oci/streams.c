@@ -3,6 +3,7 @@
 
 #include "guest/init-oci/file.h"
 
+#include <asm/ioctls.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -58,6 +59,7 @@ void streams_init(struct streams *streams, int console)
     streams->console = console;
     streams->input = -1;
     streams->outputs[0] = streams->outputs[1] = -1;
+    streams->slave = -1;
     streams->at_line_start = true;
 }
 
@@ -115,12 +117,22 @@ static void apply_size(const struct streams *streams)
         ioctl(streams->outputs[0], TIOCSWINSZ, &size);
 }
 
-void streams_attach_terminal(struct streams *streams, int master)
+int streams_attach_terminal(struct streams *streams, int master, struct failure *failure)
 {
-    make_nonblocking(master); /* F_SETFL of a descriptor that is open does not fail */
     streams->is_terminal = true;
     streams->input = streams->outputs[0] = master;
+    if (!make_nonblocking(master))
+        return fail(failure, errno, "terminal: O_NONBLOCK");
+    streams->slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (streams->slave < 0)
+        return fail(failure, errno, "terminal: TIOCGPTPEER");
     apply_size(streams);
+    return 0;
+}
+
+void streams_end(struct streams *streams)
+{
+    file_close(&streams->slave);
 }
 
 void streams_set_size(struct streams *streams, uint16_t rows, uint16_t cols)
@@ -145,6 +157,7 @@ void streams_give_input(struct streams *streams, const char *bytes, size_t size)
     streams->received = size;
     streams->eof_at = size;
     streams->has_eof = true;
+    streams->at_line_start = size == 0 || bytes[size - 1] == '\n';
 }
 
 void streams_set_eof(struct streams *streams, uint64_t bytes)

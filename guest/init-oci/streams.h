@@ -30,6 +30,7 @@ struct streams {
     int console;    /* the UART, not blocking; -1: none */
     int input;      /* standard input's pipe or the pty's master; -1: closed */
     int outputs[2]; /* standard output and error; the master and -1 with a pty; -1: at the end */
+    int slave;      /* the pty's other end, so that it does not hang up; -1: none */
     bool is_terminal;
     bool begun;
     uint16_t rows, cols; /* of the terminal; 0 and 0: not known */
@@ -51,8 +52,9 @@ void streams_init(struct streams *streams, int console);
 int streams_open(struct streams *streams, const struct spec *spec, int ends[3],
                  struct failure *failure);
 
-/* Takes over the pty's master. */
-void streams_attach_terminal(struct streams *streams, int master);
+/* Takes over the pty's master. Holds the other end open too: a workload that closes its terminal
+ * for a moment must not find it hung up. */
+int streams_attach_terminal(struct streams *streams, int master, struct failure *failure);
 
 /* From now on input is passed on. */
 void streams_begin(struct streams *streams);
@@ -70,6 +72,9 @@ void streams_poll(const struct streams *streams, struct pollfd fds[STREAMS_POLL_
 
 /* Moves what can be moved without waiting. */
 void streams_pump(struct streams *streams);
+
+/* The workload has ended: its terminal, which init holds open, may come to its end. */
+void streams_end(struct streams *streams);
 
 /* All output has ended and has been given to the UART. */
 bool streams_are_done(const struct streams *streams);

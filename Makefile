@@ -112,9 +112,9 @@ $(O)/bench-mark: tests/bench/mark.c
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -ljansson -o $@
 
 .PHONY: unit unit-san
-unit: $(O)/unit-tests
+unit: $(O)/unit-tests $(O)/thaw-image
 	$(O)/unit-tests
-unit-san: $(O)/unit-tests-san
+unit-san: $(O)/unit-tests-san $(O)/thaw-image
 	$(O)/unit-tests-san
 
 # ---- everything at once -----------------------------------------------------------------------

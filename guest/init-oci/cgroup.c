@@ -85,12 +85,18 @@ static int make_path(const struct spec *spec, struct failure *failure)
 
 /* ---- limits and devices ------------------------------------------------------------------- */
 
+/* A kernel without swap has no file to limit it with, and keeps the limit all the same. */
+static bool kept_anyway(const struct spec_setting *file, int rc)
+{
+    return rc == -ENOENT && strcmp(file->key, "memory.swap.max") == 0;
+}
+
 static int write_files(int cgroup, const struct spec *spec, struct failure *failure)
 {
     for (size_t i = 0; i < spec->cgroup_files.count; i++) {
         const struct spec_setting *file = &spec->cgroup_files.items[i];
         int rc = file_write_value(cgroup, file->key, file->value);
-        if (rc < 0)
+        if (rc < 0 && !kept_anyway(file, rc))
             return fail(failure, -rc, "cgroup %s = %s", file->key, file->value);
     }
     return 0;

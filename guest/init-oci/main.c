@@ -280,12 +280,19 @@ static int run(struct init *init, struct failure *failure)
     return rc;
 }
 
-/* What the warm-up has printed comes before the reason. Without a control port there is only the
- * kernel's console, and perhaps nobody there. */
+/* Without a control port there is only the kernel's console, and perhaps nobody there. */
+static void complain_on_console(const struct failure *failure)
+{
+    cleanup_close int console = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+    if (console >= 0)
+        dprintf(console, "init-oci: %s\n", failure->reason);
+}
+
+/* What the warm-up has printed comes before the reason. */
 static void report_failure(struct init *init, const struct failure *failure)
 {
     if (init->control.fd < 0) {
-        dprintf(STDERR_FILENO, "init-oci: %s\n", failure->reason);
+        complain_on_console(failure);
         return;
     }
     if (init->streams.console >= 0) {

@@ -18,9 +18,7 @@ test_stdout_arrives_byte_by_byte() {
     [ "$(od -An -tx1 "$work/out" | tr -d ' \n')" = 610a620d0a01ff0063 ] || fail "bytes changed"
 }
 
-test_exit_statuses_pass_through() {
-    run_script 'exit 0'
-    expect_status 0
+test_an_exit_status_passes_through() {
     run_script 'exit 77'
     expect_status 77
 }
@@ -41,9 +39,7 @@ test_a_file_that_cannot_be_executed_is_126() {
     bundle '.process.args = ["/etc/passwd"]'
     run_bundle
     expect_status 126
-    bundle '.process.args = ["/bin"]'
-    run_bundle
-    expect_status 126
+    expect_out_has "/etc/passwd"
 }
 
 test_env_cwd_and_hostname_are_set() {
@@ -72,15 +68,15 @@ test_capabilities_are_those_of_the_bundle() {
             effective: ["CAP_KILL"], permitted: ["CAP_KILL"], inheritable: [], ambient: []}'
     expect_status 0
     expect_out "CapInh:0000000000000000
-CapPrm:0000000000000420
-CapEff:0000000000000420
+CapPrm:0000000000000020
+CapEff:0000000000000020
 CapBnd:0000000000000420
 CapAmb:0000000000000000"
 }
 
 test_ambient_capabilities_survive_a_change_of_user() {
     run_script 'grep Cap[EA] /proc/self/status | tr -d "\t"' '.process.user = {uid: 1000, gid: 1000}' \
-        '.process.capabilities |= with_entries(.value = ["CAP_KILL"])'
+        '.process.capabilities = ({bounding, effective, inheritable, permitted, ambient} | map_values(["CAP_KILL"]))'
     expect_status 0
     expect_out "CapEff:0000000000000020
 CapAmb:0000000000000020"
@@ -117,7 +113,7 @@ test_the_mounts_are_there_with_their_options() {
 }
 
 test_masked_paths_are_empty_and_read_only_paths_read_only() {
-    run_script 'cat /var/secret/file 2>/dev/null; wc -c < /proc/kcore; echo 1 2>/dev/null > /proc/sys/vm/drop_caches || echo refused' \
+    run_script 'cat /var/secret/file 2>/dev/null; ls -A /var/secret | wc -l; echo 1 2>/dev/null > /proc/sys/vm/drop_caches || echo refused' \
         '.linux.maskedPaths += ["/var/secret"]'
     expect_status 0
     expect_out "0
@@ -134,7 +130,7 @@ test_sysctls_are_set() {
 
 test_devices_are_the_default_ones_and_those_of_the_bundle() {
     run_script 'cd /dev; for d in null zero full random urandom tty mine; do test -c $d || echo missing $d; done
-        stat -c "%a %t %T" mine; readlink fd stdin; ls ttyS* mem kmem port 2>/dev/null; head -c 4 zero | od -An -tx1' \
+        stat -c "%a %t %T" mine; readlink fd; readlink stdin; ls ttyS* mem kmem port 2>/dev/null; head -c 4 zero | od -An -tx1' \
         '.linux.devices = [{path: "/dev/mine", type: "c", major: 1, minor: 3, fileMode: 416, uid: 0, gid: 0}]' \
         '.linux.resources.devices += [{allow: true, type: "c", major: 1, minor: 3, access: "rwm"}]'
     expect_status 0
@@ -198,9 +194,9 @@ Seccomp:2"
 
 test_stdin_reaches_the_workload_and_ends() {
     seq 2000 >"$work/in"
-    run_script 'cat | cksum'
+    run_script 'md5sum'
     expect_status 0
-    expect_out "$(cksum <"$work/in")"
+    expect_out "$(md5sum <"$work/in")"
 }
 
 test_a_workload_that_ignores_stdin_still_ends() {
@@ -230,14 +226,15 @@ start_script() {
 
 test_signals_reach_the_workload() {
     local signal pid
-    for signal in INT TERM HUP USR1 USR2; do
-        start_script "trap 'echo got $signal; exit 4' $signal; echo ready; while :; do sleep 0.1; done"
+    start_script 'for s in HUP INT USR1 USR2; do trap "echo got $s" $s; done
+        trap "echo got TERM; exit 4" TERM; echo ready; while :; do sleep 0.1; done'
+    for signal in HUP INT USR1 USR2 TERM; do
         kill -"$signal" "$pid"
-        status=0
-        wait $! || status=$?
-        expect_status 4
-        expect_out_has "got $signal"
+        wait_for "$work/out" "got $signal"
     done
+    status=0
+    wait $! || status=$?
+    expect_status 4
 }
 
 test_the_third_interrupt_stops_a_guest_that_ignores_it() {

@@ -50,7 +50,7 @@ static int pack_builtin(const struct initramfs *initramfs, struct cpio *cpio,
     if (rc == 0)
         rc = cpio_add(cpio, "init", S_IFREG | 0755, 0, 0, init_oci_image, init_size, err);
     if (rc == 0)
-        rc = cpio_add(cpio, THAW_SPEC_PATH + 1, S_IFREG | 0400, 0, 0, initramfs->spec,
+        rc = cpio_add(cpio, &THAW_SPEC_PATH[1], S_IFREG | 0400, 0, 0, initramfs->spec,
                       initramfs->spec_size, err);
     if (rc == 0)
         rc = cpio_finish(cpio, err);

@@ -157,11 +157,13 @@ static unsigned put(struct console *console, const uint8_t *data, unsigned size)
     }
 
     ssize_t n = write_cancellable(console->fd, data, size);
-    if (n >= 0) {
+    if (n > 0) {
         atomic_fetch_add(&console->written, (unsigned long long)n);
         return (unsigned)n;
     }
-    if (errno == EAGAIN) /* somebody else made the shared description non-blocking */
+    if (n == 0) /* no file that blocks does this; trying again could go on for ever */
+        discard_from_now_on(console, EIO);
+    else if (errno == EAGAIN) /* somebody else made the shared description non-blocking */
         poll_cancellable(console->fd, POLLOUT, -1);
     else if (errno != EINTR)
         discard_from_now_on(console, errno);

@@ -139,7 +139,7 @@ Test(bus, an_empty_range_is_refused)
 Test(bus, a_full_table_refuses_the_next_device)
 {
     for (unsigned i = 0; i < BUS_DEVICES_MAX; i++)
-        cr_assert_eq(add(i * 8, 8), 0);
-    cr_assert_eq(add(BUS_DEVICES_MAX * 8, 8), -ENOSPC);
+        cr_assert_eq(add(i * 8ull, 8), 0);
+    cr_assert_eq(add(BUS_DEVICES_MAX * 8ull, 8), -ENOSPC);
     cr_assert_eq(bus.count, BUS_DEVICES_MAX);
 }

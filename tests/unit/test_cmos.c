@@ -41,7 +41,7 @@ static void expect_date(uint64_t now)
 
 Test(cmos, every_day_of_a_century_and_a_half_has_its_date)
 {
-    for (uint64_t day = 0; day < 150 * 366; day++)
+    for (uint64_t day = 0; day < 150ull * 366; day++)
         expect_date(day * SECONDS_PER_DAY + day % SECONDS_PER_DAY);
 }
 

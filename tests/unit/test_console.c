@@ -199,26 +199,30 @@ Test(console, room_brings_the_transmitter_interrupt_back)
     cr_assert(atomic_load(&line));
 }
 
+struct flood {
+    uint64_t size, sent;
+};
+
 static void *print_flood(void *arg)
 {
-    const uint64_t *size = arg;
-    return (void *)(uintptr_t)print_pattern(0, *size, SOON_MS);
+    struct flood *flood = arg;
+    flood->sent = print_pattern(0, flood->size, SOON_MS);
+    return NULL;
 }
 
 Test(console, ten_mebibytes_through_a_reader_that_starts_late_arrive_in_order)
 {
-    uint64_t size = 10u << 20;
+    struct flood flood = {.size = 10u << 20};
     pthread_t guest;
-    void *sent = NULL;
     start_on_pipe();
-    cr_assert_eq(pthread_create(&guest, NULL, print_flood, &size), 0);
+    cr_assert_eq(pthread_create(&guest, NULL, print_flood, &flood), 0);
     usleep(100000);
-    expect_pattern(0, size);
-    pthread_join(guest, &sent);
-    cr_assert_eq((uintptr_t)sent, size);
+    expect_pattern(0, flood.size);
+    pthread_join(guest, NULL);
+    cr_assert_eq(flood.sent, flood.size);
     cr_assert(console_flush(console, SOON_MS));
     cr_assert_eq(serial_tx_dropped(serial), 0);
-    cr_assert_eq(console_report(console).written, size);
+    cr_assert_eq(console_report(console).written, flood.size);
     cr_assert_not(readable_within(reader, 0), "nothing came twice");
 }
 

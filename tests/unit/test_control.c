@@ -219,8 +219,9 @@ Test(control_parser, random_bytes_yield_one_event_per_newline_and_nothing_strang
         seed = seed * 1664525u + 1013904223u;
         /* Mostly protocol letters, so that deep paths are reached too. */
         static const char alphabet[] = "hello heartbeat counter=0123456789 seq=\n";
-        char byte =
-            seed >> 31 ? (char)(seed >> 16) : alphabet[(seed >> 8) % (sizeof(alphabet) - 1)];
+        char byte = alphabet[(seed >> 8) % (sizeof(alphabet) - 1)];
+        if (seed >> 31)
+            byte = (char)(seed >> 16);
         newlines += byte == '\n';
         if (feed(&byte, 1)) {
             events++;
@@ -483,7 +484,7 @@ Test(control, doorbells_stand_between_lines_in_the_order_they_were_sent)
 Test(control, a_line_is_sent_whole_or_not_at_all)
 {
     static char got[3 * SERIAL_STAGING_SIZE];
-    unsigned sent = 0;
+    size_t sent = 0;
     while (control_send_line(port, "stdin-eof bytes=123456") == 0)
         sent++;
     cr_assert_eq(control_send_line(port, "stdin-eof bytes=123456"), -EAGAIN);
@@ -491,7 +492,7 @@ Test(control, a_line_is_sent_whole_or_not_at_all)
 
     size_t n = guest_reads(got, sizeof(got));
     cr_assert_eq(n, sent * 23);
-    for (unsigned i = 0; i < sent; i++)
+    for (size_t i = 0; i < sent; i++)
         cr_assert_eq(memcmp(got + i * 23, "stdin-eof bytes=123456\n", 23), 0);
     cr_assert_eq(control_send_line(port, "stdin-eof bytes=123456"), 0);
 }

@@ -109,15 +109,15 @@ Test(serial_state, a_saved_state_is_the_same_after_a_load)
 /* One row: what is set in an otherwise valid state of a port with its FIFOs on or off. */
 #define ROW(fifos, field, bad)                                                                     \
     {                                                                                              \
-#field " = " #bad, fifos, offsetof(struct serial_state, field), bad                        \
+#field " = " #bad, offsetof(struct serial_state, field), fifos, bad                        \
     }
 
 Test(serial_state, a_state_that_no_guest_can_reach_is_refused)
 {
     static const struct {
         const char *name;
-        bool fifos;
         size_t offset;
+        bool fifos;
         uint8_t bad;
     } rows[] = {
         ROW(true, registers.ier, 0x10),

@@ -28,7 +28,7 @@ test_a_reset_is_told_from_a_panic() {
 
 test_a_triple_fault_is_named_with_its_instruction() {
     guest triple-fault
-    expect_failure guest-triple-fault "RIP 0x100000, bytes 0f 0b"
+    expect_failure guest-triple-fault "RIP 0x200000, bytes 0f 0b"
 }
 
 test_an_instruction_that_cannot_be_fetched_is_kvms_error_with_rip() {
@@ -86,7 +86,7 @@ test_a_console_file_takes_the_output() {
 test_a_closed_stdout_does_not_hang_the_guest() {
     status=0
     # The reader is gone before the guest prints.
-    { timeout 20 "$build/thaw" run --kernel "$build/guests/flood.elf" -m 32M </dev/null \
+    { timeout -k 5 20 "$build/thaw" run --kernel "$build/guests/flood.elf" -m 32M </dev/null \
         2>"$work/err"; echo $? >"$work/status"; } | true
     [ "$(cat "$work/status")" -eq 3 ] || fail "status $(cat "$work/status")"
 }
@@ -96,7 +96,7 @@ test_a_blocked_stdout_leaves_the_timeout_working() {
     sleep 20 <>"$work/pipe" & # keeps it open, reads nothing
     local reader=$!
     status=0
-    timeout 15 "$build/thaw" run --kernel "$build/guests/flood.elf" -m 32M --timeout 2 \
+    timeout -k 5 15 "$build/thaw" run --kernel "$build/guests/flood.elf" -m 32M --timeout 2 \
         </dev/null >"$work/pipe" 2>"$work/err" || status=$?
     kill "$reader"
     expect_failure timeout
@@ -111,4 +111,13 @@ test_sigquit_stops_the_guest() {
     status=0
     wait "$pid" || status=$?
     expect_failure interrupted "signal QUIT"
+}
+
+test_a_reader_that_is_slow_holds_the_guest_up_and_loses_nothing() {
+    { timeout -k 5 50 "$build/thaw" run --kernel "$build/guests/polite.elf" -m 32M </dev/null \
+        2>"$work/err"; echo $? >"$work/status"; } | { sleep 4; cat; } >"$work/out"
+    status=$(cat "$work/status")
+    expect_status 5
+    awk 'BEGIN { for (i = 140000; i > 0; i--) printf "%c", 33 + i % 64 }' | cmp - "$work/out" ||
+        fail "the output is not what was printed"
 }

@@ -74,12 +74,16 @@ test_a_workload_that_never_ends_runs_into_the_timeout() {
 }
 
 test_a_workload_that_floods_stdout_loses_nothing() {
-    sh_bundle 'seq 1 40000'
+    # Each byte is an exit, which costs a hundred times as much in the rig; that a full pipe holds
+    # the guest up without loss is shown there by a freestanding guest.
+    local lines=40000
+    [ -z "${THAW_NESTED-}" ] || lines=2000
+    sh_bundle "seq 1 $lines"
     status=0
-    timeout 120 "$build/thaw" run --bundle "$work/bundle" </dev/null 2>"$work/err" |
+    timeout -k 5 120 "$build/thaw" run --bundle "$work/bundle" </dev/null 2>"$work/err" |
         { sleep 3; cat; } >"$work/out" || status=$?
     expect_status 0
-    [ "$(cksum <"$work/out")" = "$(seq 1 40000 | cksum)" ] || fail "output differs"
+    [ "$(cksum <"$work/out")" = "$(seq 1 $lines | cksum)" ] || fail "output differs"
 }
 
 test_the_clock_is_right() {
@@ -116,7 +120,7 @@ test_nothing_is_left_running_or_lying_about() {
 test_a_held_guest_waits_and_then_runs_the_mailboxs_invocation() {
     sh_bundle 'echo "the bundle ran its own args"'
     status=0
-    timeout 60 "$build/hold" "$build/vmlinux" "$work/bundle" \
+    timeout -k 5 60 "$build/hold" "$build/vmlinux" "$work/bundle" \
         /bin/sh -c 'echo "$COLOR|$(hostname)|$(cat)|${#THAW_GENERATION}"; exit 11' \
         >"$work/out" 2>"$work/err" || status=$?
     expect_status 11

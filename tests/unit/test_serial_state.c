@@ -109,8 +109,8 @@ Test(serial_state, a_saved_state_is_the_same_after_a_load)
 /* One row: what is set in an otherwise valid state of a port with its FIFOs on or off. */
 #define ROW(on, field, value)                                                                      \
     {                                                                                              \
-        .name = #field " = " #value, .offset = offsetof(struct serial_state, field), .fifos = on,  \
-        .bad = value                                                                               \
+        .name = #field " = " #value, .offset = offsetof(struct serial_state, field),               \
+        .fifos = (on), .bad = (value)                                                              \
     }
 
 Test(serial_state, a_state_that_no_guest_can_reach_is_refused)

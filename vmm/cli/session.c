@@ -31,7 +31,9 @@ struct session {
     /* Input that was read and not yet taken by the UART. */
     char input[INPUT_CHUNK];
     size_t input_at, input_size;
-    uint64_t input_total; /* bytes that the UART has taken */
+    uint64_t input_total;     /* bytes that the UART has taken */
+    uint64_t input_pushed_ns; /* CLOCK_MONOTONIC of the last offer */
+    uint64_t input_resume_ns; /* no offer before: see handle_room() */
     bool input_ended, input_end_sent;
     bool ended;
 };
@@ -107,6 +109,10 @@ static int handle_signals(struct session *s, struct thaw_error *err)
 /* Hands what was read to the UART; at the end of input tells init after how many bytes. */
 static void push_input(struct session *s)
 {
+    uint64_t now = clock_monotonic_ns();
+    if (now < s->input_resume_ns)
+        return;
+    s->input_pushed_ns = now;
     size_t n = machine_input(s->machine, s->input + s->input_at, s->input_size - s->input_at);
     s->input_at += n;
     s->input_total += n;
@@ -131,6 +137,19 @@ static void read_input(struct session *s)
     push_input(s);
 }
 
+/*
+ * The guest has taken a whole burst. Its driver does that in the interrupt handler, which leaves
+ * nobody time to tell the sender to stop, and a real line would be slow: give the rest of the guest
+ * as much time as the burst took.
+ */
+static void handle_room(struct session *s)
+{
+    eventfd_t ignored;
+    eventfd_read(s->machine->room_fd, &ignored);
+    uint64_t now = clock_monotonic_ns();
+    s->input_resume_ns = now + (now - s->input_pushed_ns);
+}
+
 static void handle_news(struct session *s)
 {
     bool greeted = s->seen.hello;
@@ -143,11 +162,19 @@ static void handle_news(struct session *s)
     send_window_size(s);
 }
 
+/* Bytes that the UART had no room for, or an end of input that the control port had none for. */
+static bool input_waits(const struct session *s)
+{
+    return s->input_at < s->input_size || (s->input_ended && !s->input_end_sent);
+}
+
 static int poll_timeout_ms(const struct session *s, uint64_t now)
 {
     uint64_t until = s->next_probe_ns;
     if (s->deadline_ns && s->deadline_ns < until)
         until = s->deadline_ns;
+    if (input_waits(s) && s->input_resume_ns > now && s->input_resume_ns < until)
+        until = s->input_resume_ns;
     return until <= now ? 0 : (int)((until - now) / 1000000u) + 1;
 }
 
@@ -184,15 +211,12 @@ static int turn(struct session *s, struct thaw_error *err)
     s->ended = fds[0].revents != 0;
     if (fds[1].revents)
         handle_news(s);
-    if (fds[2].revents) {
-        eventfd_t ignored;
-        eventfd_read(s->machine->room_fd, &ignored);
-        push_input(s);
-    }
+    if (fds[2].revents)
+        handle_room(s);
     if (fds[4].revents)
         read_input(s);
-    else if (s->input_ended && !s->input_end_sent)
-        push_input(s); /* the port was full when stdin ended */
+    else if (input_waits(s))
+        push_input(s);
     int rc = fds[3].revents ? handle_signals(s, err) : 0;
     return rc < 0 ? rc : check_clock(s, err);
 }

@@ -102,6 +102,13 @@ test_a_blocked_stdout_leaves_the_timeout_working() {
     expect_failure timeout
 }
 
+test_standard_descriptors_may_be_closed() {
+    status=0
+    timeout -k 5 20 "$build/thaw" run --kernel "$build/guests/status.elf" -m 32M <&- >&- 2>"$work/err" ||
+        status=$?
+    expect_status 42
+}
+
 test_sigquit_stops_the_guest() {
     "$build/thaw" run --kernel "$build/guests/spin.elf" -m 32M </dev/null >"$work/out" \
         2>"$work/err" &

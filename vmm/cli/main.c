@@ -2,9 +2,11 @@
 #include "vmm/cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct verb {
     const char *name, *summary;
@@ -40,8 +42,21 @@ static int unknown(const char *what, const char *name)
     return THAW_FAIL_USAGE;
 }
 
+/* A descriptor 0, 1 or 2 that the caller left closed would be taken by the next open, and a guest's
+ * output would end up in it. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    fill_standard_descriptors();
     /* A reader of our output that goes away is an error to report, not a reason to die with a
      * guest in mid-air. */
     signal(SIGPIPE, SIG_IGN);

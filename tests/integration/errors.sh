@@ -33,6 +33,8 @@ test_help_and_version_succeed_everywhere() {
         run_thaw "$verb" --help
         expect_status 0
         expect_out_has "Usage: thaw $verb"
+        run_thaw "$verb" --version
+        expect_status 0
     done
     "$build/thaw-image" --help >"$work/out" || fail "thaw-image --help"
     "$build/thaw-image" --version >"$work/out" || fail "thaw-image --version"

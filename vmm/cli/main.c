@@ -16,6 +16,11 @@ static const struct verb {
     {"doctor", "say what this host can run, and what to mend", cli_doctor},
 };
 
+static bool is_version(const char *argument)
+{
+    return strcmp(argument, "--version") == 0 || strcmp(argument, "-V") == 0;
+}
+
 static void print_help(void)
 {
     puts("thaw: a microVM monitor for Linux/KVM\n"
@@ -66,7 +71,7 @@ int main(int argc, char **argv)
         print_help();
         return argc > 1 ? 0 : THAW_FAIL_USAGE;
     }
-    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
+    if (is_version(name) || (argc == 3 && is_version(argv[2]))) {
         puts("thaw " THAW_VERSION);
         return 0;
     }

@@ -15,9 +15,10 @@
 #define ARCH_VCPUS_MAX   8u
 #define ARCH_MEMORY_MIN  (32ull << 20)
 #define ARCH_MEMORY_MAX  (32ull << 30)
-#define ARCH_CMDLINE_MAX 2048u       /* bytes with the NUL: x86 Linux's COMMAND_LINE_SIZE */
-#define ARCH_KERNEL_MIN  0x100000ull /* kernels load at or above 1 MiB; below are the boot tables  \
-                                      */
+#define ARCH_CMDLINE_MAX 2048u /* bytes with the NUL: x86 Linux's COMMAND_LINE_SIZE */
+#define ARCH_KERNEL_MIN                                                                            \
+    0x100000ull /* kernels load at or above 1 MiB; below are the boot tables                       \
+                 */
 
 struct arch_cpuid; /* what this host's KVM offers a guest; one per VM, owned by the caller */
 

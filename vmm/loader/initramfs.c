@@ -93,13 +93,12 @@ static int place(const struct pieces *pieces, const struct guest_memory *mem,
 
     if (align_up(pieces->total, GUEST_PAGE_SIZE) > room ||
         image->end + pieces->total + unpacked + reserve > total_ram) {
-        uint64_t need = image->end + pieces->total + unpacked + reserve;
+        uint64_t need = ((image->end + pieces->total + unpacked + reserve) >> 20) + 1;
         return thaw_fail_as(err, THAW_FAIL_INITRAMFS, ENOMEM,
                             "initramfs: %llu MiB do not fit in a guest of %llu MiB; give it "
                             "--memory %lluM or more",
                             (unsigned long long)(pieces->total >> 20),
-                            (unsigned long long)(total_ram >> 20),
-                            (unsigned long long)((need >> 20) + 1));
+                            (unsigned long long)(total_ram >> 20), (unsigned long long)need);
     }
     image->initrd = (low - pieces->total) & ~(uint64_t)(GUEST_PAGE_SIZE - 1);
     image->initrd_size = pieces->total;

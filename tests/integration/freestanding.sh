@@ -109,6 +109,13 @@ test_standard_descriptors_may_be_closed() {
     expect_status 42
 }
 
+test_output_that_cannot_be_written_is_named() {
+    status=0
+    timeout -k 5 20 "$build/thaw" run --kernel "$build/guests/hello.elf" -m 32M </dev/null \
+        >/dev/full 2>"$work/err" || status=$?
+    expect_failure io "output: No space left"
+}
+
 test_sigquit_stops_the_guest() {
     "$build/thaw" run --kernel "$build/guests/spin.elf" -m 32M </dev/null >"$work/out" \
         2>"$work/err" &

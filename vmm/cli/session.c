@@ -235,6 +235,17 @@ static int flush_output(struct session *s, struct thaw_error *err)
     return rc;
 }
 
+/* Output that could not be written is a failure, whatever the workload's status. A reader that went
+ * away (EPIPE) is not: it has had what it wanted. */
+static int check_output(struct session *s, struct thaw_error *err)
+{
+    int code = console_report(s->machine->console).error;
+    if (code == 0 || code == EPIPE)
+        return 0;
+    thaw_fail(err, code, "output");
+    return thaw_reclassify(err, THAW_FAIL_IO);
+}
+
 /* The end as the user is told it. */
 static int explain(const struct session *s, const struct vm_end *end, int *status,
                    struct thaw_error *err)
@@ -289,7 +300,9 @@ static int run_to_end(struct session *s, struct session_result *result, struct t
     result->seen = s->seen;
     if (rc == 0)
         rc = flush_output(s, err);
-    return rc < 0 ? rc : explain(s, &result->end, &result->status, err);
+    if (rc == 0)
+        rc = explain(s, &result->end, &result->status, err);
+    return rc < 0 ? rc : check_output(s, err);
 }
 
 int session_run(struct machine *machine, const struct session_config *config,

@@ -24,7 +24,7 @@ GC       := -Wl,--gc-sections
 LIBS     := -ljansson -lseccomp -lxxhash
 
 # What is in which program. Architecture code is found by folder.
-LIB_DIRS  := vmm/base vmm/core vmm/arch/$(ARCH) vmm/loader vmm/bundle devices
+LIB_DIRS  := vmm/base vmm/core vmm/arch/$(ARCH) vmm/loader vmm/bundle devices devices/virtio
 LIB_SRC   := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c $(d)/*.S))
 CLI_SRC   := $(wildcard vmm/cli/*.c)
 IMAGE_SRC := $(wildcard vmm/image/*.c)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 
 static void console_irq(void *ctx, bool level)
@@ -96,17 +97,61 @@ static int place_devices(struct machine *m, struct thaw_error *err)
     return rc;
 }
 
+/* Gives a device the next place. Takes it over. */
+static int plug(struct machine *m, struct virtio_device *device, struct thaw_error *err)
+{
+    if (m->slot_count == ARCH_VIRTIO_MAX) {
+        virtio_destroy(device);
+        return thaw_fail_as(err, THAW_FAIL_USAGE, ENOSPC, "devices: a guest has at most %u",
+                            ARCH_VIRTIO_MAX);
+    }
+    int rc = virtio_slot_init(&m->slots[m->slot_count], m->vm, m->slot_count, device, err);
+    if (rc == 0)
+        m->slot_count++;
+    return rc;
+}
+
+/* In the order in which Linux names them: the first disk is vda. */
+static int plug_all(struct machine *m, const struct machine_config *config, struct thaw_error *err)
+{
+    const struct virtio_context context = {.memory = &m->vm->memory, .loop = m->loop};
+    int rc = 0;
+    (void)config, (void)context, (void)plug, (void)err;
+    return rc;
+}
+
+static int compose_cmdline(const struct machine *m, const char *wanted,
+                           char cmdline[ARCH_CMDLINE_MAX], struct thaw_error *err)
+{
+    cmdline[0] = '\0';
+    for (unsigned i = 0; i < m->slot_count; i++) {
+        int rc = virtio_slot_describe(&m->slots[i], cmdline, ARCH_CMDLINE_MAX, err);
+        if (rc < 0)
+            return rc;
+    }
+    size_t used = strlen(cmdline);
+    if (strlen(wanted) >= ARCH_CMDLINE_MAX - used)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, E2BIG,
+                            "kernel command line: %zu bytes; with these devices it holds %zu",
+                            strlen(wanted), ARCH_CMDLINE_MAX - used - 1);
+    strcpy(cmdline + used, wanted);
+    return 0;
+}
+
 static int load_guest(struct machine *m, const struct machine_config *config,
                       struct thaw_error *err)
 {
     struct boot_image image = {0};
-    int rc = kernel_load(config->kernel, &m->vm->memory, &image, err);
+    char cmdline[ARCH_CMDLINE_MAX];
+    int rc = compose_cmdline(m, config->cmdline, cmdline, err);
+    if (rc == 0)
+        rc = kernel_load(config->kernel, &m->vm->memory, &image, err);
     if (rc == 0)
         rc = initramfs_load(&config->initramfs, &m->vm->memory, &image, err);
     if (rc == 0 && config->mailbox)
         rc = mailbox_write(&m->vm->memory, config->mailbox, err);
     if (rc == 0)
-        rc = vm_boot(m->vm, &image, config->cmdline, err);
+        rc = vm_boot(m->vm, &image, cmdline, err);
     return rc;
 }
 
@@ -124,6 +169,10 @@ int machine_create(const struct machine_config *config, struct machine **out,
     if (rc == 0)
         rc = place_devices(m, err);
     if (rc == 0)
+        rc = loop_create(&m->loop, err);
+    if (rc == 0)
+        rc = plug_all(m, config, err);
+    if (rc == 0)
         rc = load_guest(m, config, err);
     if (rc < 0)
         return rc;
@@ -135,11 +184,16 @@ void machine_destroy(struct machine *m)
 {
     if (!m)
         return;
-    /* The vCPUs first: they call the devices. Then the writer, which calls the UART. */
+    /* The vCPUs first: they call the devices. Then the threads that serve these. */
     if (m->vm)
         vm_stop(m->vm);
+    if (m->loop)
+        loop_stop(m->loop);
     if (m->console)
         console_stop(m->console);
+    for (unsigned i = 0; i < m->slot_count; i++)
+        virtio_slot_destroy(&m->slots[i]);
+    loop_destroy(m->loop);
     serial_destroy(m->uart);
     console_destroy(m->console);
     control_destroy(m->control);
@@ -154,6 +208,8 @@ void machine_destroy(struct machine *m)
 int machine_start(struct machine *m, struct thaw_error *err)
 {
     int rc = console_start(m->console, m->uart, err);
+    if (rc == 0)
+        rc = loop_start(m->loop, err);
     return rc < 0 ? rc : vm_start(m->vm, err);
 }
 

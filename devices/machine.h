@@ -16,13 +16,14 @@
 #include "devices/i8042.h"
 #include "devices/mailbox.h"
 #include "devices/serial.h"
+#include "devices/virtio/slot.h"
 #include "vmm/core/vm.h"
 #include "vmm/loader/initramfs.h"
 
 struct machine_config {
     struct vm_config vm;
     const char *kernel;                    /* path */
-    const char *cmdline;                   /* at most ARCH_CMDLINE_MAX - 1 bytes */
+    const char *cmdline;                   /* the devices' descriptions are put before it */
     struct initramfs initramfs;            /* may be empty */
     const struct mailbox_content *mailbox; /* NULL: no mailbox is written */
     int console_fd; /* where the console's output goes; not owned, not closed */
@@ -36,6 +37,9 @@ struct machine {
     struct debug_exit debug_exit;
     struct i8042 i8042;
     struct cmos cmos;
+    struct loop *loop; /* serves the virtio devices */
+    unsigned slot_count;
+    struct virtio_slot slots[ARCH_VIRTIO_MAX];
     int news_fd; /* eventfd: the control port heard something, see machine_observe() */
     int room_fd; /* eventfd: the console can take input again */
 };

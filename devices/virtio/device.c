@@ -55,8 +55,13 @@ void virtio_kick(struct virtio_device *device, unsigned queue)
         return;
     if (!device->queues[queue].ready || device->queues[queue].broken)
         return;
-    device->kicks++;
     device->ops->notify(device, queue);
+}
+
+void virtio_kick_all(struct virtio_device *device)
+{
+    for (unsigned i = 0; i < device->queue_count; i++)
+        virtio_kick(device, i);
 }
 
 void virtio_stop(struct virtio_device *device)
@@ -73,8 +78,7 @@ void virtio_resume(struct virtio_device *device)
         return;
     device->stopped = false;
     device->ops->resume(device);
-    for (unsigned i = 0; i < device->queue_count; i++)
-        virtio_kick(device, i);
+    virtio_kick_all(device);
 }
 
 void virtio_reset(struct virtio_device *device)

@@ -134,8 +134,9 @@ static inline bool virtio_has(const struct virtio_device *device, uint64_t featu
 
 /* ---- for the machine ---------------------------------------------------------------------- */
 
-/* A notification, from the transport. */
+/* A notification, from the transport: of one queue, or of some queue that is not known. */
 void virtio_kick(struct virtio_device *device, unsigned queue);
+void virtio_kick_all(struct virtio_device *device);
 
 /* ops->stop and ops->resume, with the state kept here. resume looks at every queue again. */
 void virtio_stop(struct virtio_device *device);

@@ -22,7 +22,7 @@ enum {
     REG_QUEUE_NUM_MAX = 0x034,
     REG_QUEUE_NUM = 0x038,
     REG_QUEUE_READY = 0x044,
-    REG_QUEUE_NOTIFY = 0x050,
+    REG_QUEUE_NOTIFY = VIRTIO_MMIO_QUEUE_NOTIFY,
     REG_INTERRUPT_STATUS = 0x060,
     REG_INTERRUPT_ACK = 0x064,
     REG_STATUS = 0x070,
@@ -78,8 +78,7 @@ static void activate(struct virtio_device *device)
     if (device->ops->activate)
         device->ops->activate(device);
     /* A driver may have filled a queue before it was ready itself. */
-    for (unsigned i = 0; i < device->queue_count; i++)
-        virtio_kick(device, i);
+    virtio_kick_all(device);
 }
 
 static void write_status(struct virtio_mmio *mmio, uint32_t value)
@@ -230,6 +229,7 @@ static void write_register(struct virtio_mmio *mmio, uint64_t offset, uint32_t v
         write_queue_ready(mmio, value);
         break;
     case REG_QUEUE_NOTIFY: /* usually an ioeventfd takes it before it comes here */
+        mmio->device->kicks++;
         virtio_kick(mmio->device, value);
         break;
     case REG_STATUS:

@@ -11,7 +11,8 @@
 #include "devices/virtio/device.h"
 #include "vmm/core/bus.h"
 
-#define VIRTIO_MMIO_SIZE 0x1000ull
+#define VIRTIO_MMIO_SIZE         0x1000ull
+#define VIRTIO_MMIO_QUEUE_NOTIFY 0x50ull /* offset of the one register that may be an ioeventfd */
 
 /* One window of registers. Owns its device. */
 struct virtio_mmio {

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #define ARCH_VCPUS_MAX   8u
+#define ARCH_VIRTIO_MAX  16u
 #define ARCH_MEMORY_MIN  (32ull << 20)
 #define ARCH_MEMORY_MAX  (32ull << 30)
 #define ARCH_CMDLINE_MAX 2048u /* bytes with the NUL: x86 Linux's COMMAND_LINE_SIZE */
@@ -42,6 +43,10 @@ int arch_vm_prepare(int vm_fd, struct thaw_error *err);
 /* Interrupt chips and the interval timer. After the memslots (see guest_memory_register) and
  * before the first vCPU. */
 int arch_irqchip_create(int vm_fd, struct thaw_error *err);
+
+/* Where virtio device number `index` (0 to ARCH_VIRTIO_MAX - 1) has its registers, and its
+ * interrupt: edge-triggered, its own. */
+void arch_virtio_place(unsigned index, uint64_t *gpa, uint32_t *irq);
 
 /* Raises or lowers an interrupt line. Any thread. Failures cannot be reported to the guest and
  * do not happen on a VM with an interrupt chip; they are ignored. */

@@ -156,6 +156,19 @@ void vm_irq(struct vm *vm, uint32_t irq, bool level)
     arch_irq_line(vm->fd, irq, level);
 }
 
+int vm_irqfd(struct vm *vm, uint32_t irq, int fd, struct thaw_error *err)
+{
+    struct kvm_irqfd request = {.fd = (uint32_t)fd, .gsi = irq};
+    return kvm_ioctl(vm->fd, KVM_IRQFD, &request, err);
+}
+
+int vm_ioeventfd(struct vm *vm, uint64_t gpa, int fd, struct thaw_error *err)
+{
+    /* Length 0 is "any": Intel's KVM then need not look at the instruction. */
+    struct kvm_ioeventfd request = {.addr = gpa, .len = 0, .fd = fd};
+    return kvm_ioctl(vm->fd, KVM_IOEVENTFD, &request, err);
+}
+
 /* Whether the last round found every vCPU dead; a vCPU that has not answered is not. */
 static bool all_dead(const struct vm *vm)
 {

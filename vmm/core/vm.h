@@ -99,6 +99,14 @@ struct vm_end vm_end_get(struct vm *vm);
 /* Sets an interrupt line. */
 void vm_irq(struct vm *vm, uint32_t irq, bool level);
 
+/* Each signal of the eventfd `fd` raises the interrupt once (api.rst, KVM_IRQFD). `fd` stays the
+ * caller's; closing it ends the connection. */
+int vm_irqfd(struct vm *vm, uint32_t irq, int fd, struct thaw_error *err);
+
+/* A guest's write to the MMIO address, of any length and value, signals `fd` and does not reach the
+ * bus (KVM_IOEVENTFD). The same for closing. */
+int vm_ioeventfd(struct vm *vm, uint64_t gpa, int fd, struct thaw_error *err);
+
 /*
  * Asks every vCPU whether it can ever run again; call it about once a second. Linux without ACPI
  * powers off by halting with interrupts off, which KVM does not report: two rounds of "dead"

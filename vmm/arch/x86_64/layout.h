@@ -24,6 +24,7 @@
 /* The gap for MMIO: local APIC, IO-APIC, KVM's own pages, virtio-mmio windows. */
 #define LAYOUT_GAP_START 0xc0000000ull
 #define LAYOUT_GAP_END   0x100000000ull
+#define LAYOUT_VIRTIO    0xd0000000ull /* windows of 4 KiB, one after the other */
 #define LAYOUT_IOAPIC    0xfec00000ull
 #define LAYOUT_LAPIC     0xfee00000ull
 
@@ -41,5 +42,8 @@
 #define UART_CONTROL_PORT 0x2f8ull
 #define IRQ_CONSOLE       4u
 #define IRQ_CONTROL       3u
+
+/* Pins of KVM's IO-APIC. Each is an ISA interrupt of the same number to the guest. */
+#define IOAPIC_PINS 24u
 
 #endif

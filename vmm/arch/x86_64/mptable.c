@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#define ISA_IRQS     16u
 #define APIC_VERSION 0x14u /* integrated APIC, what KVM's has */
 
 /* MP specification 4.1 to 4.3.4. All fields are naturally aligned, so nothing is packed. */
@@ -52,8 +51,8 @@ struct mp_table {
     struct mp_floating floating;
     struct mp_header header;
     struct mp_processor processors[ARCH_VCPUS_MAX];
-    /* then one bus, one IO-APIC, ISA_IRQS interrupts, two local interrupts */
-    uint8_t rest[8 * (2 + ISA_IRQS + 2)];
+    /* then one bus, one IO-APIC, IOAPIC_PINS interrupts, two local interrupts */
+    uint8_t rest[8 * (2 + IOAPIC_PINS + 2)];
 };
 
 _Static_assert(sizeof(struct mp_processor) == 20 && sizeof(struct mp_interrupt) == 8 &&
@@ -105,7 +104,7 @@ static void put_processors(struct mp_writer *w, unsigned vcpus)
 static void put_interrupts(struct mp_writer *w, uint8_t ioapic)
 {
     const uint8_t all_lapics = 0xff;
-    for (unsigned irq = 0; irq < ISA_IRQS; irq++) {
+    for (unsigned irq = 0; irq < IOAPIC_PINS; irq++) {
         struct mp_interrupt e = {.type = MP_INTERRUPT,
                                  .kind = MP_INT,
                                  .source_irq = (uint8_t)irq,

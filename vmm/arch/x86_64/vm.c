@@ -33,6 +33,16 @@ int arch_irqchip_create(int vm_fd, struct thaw_error *err)
     return kvm_ioctl(vm_fd, KVM_CREATE_PIT2, &pit, err);
 }
 
+/* Not 0 to 4 (timer, keyboard, cascade, UARTs), 8 (clock) and 13 (coprocessor). */
+static const uint8_t free_irqs[ARCH_VIRTIO_MAX] = {5,  6,  7,  9,  10, 11, 12, 14,
+                                                   15, 16, 17, 18, 19, 20, 21, 22};
+
+void arch_virtio_place(unsigned index, uint64_t *gpa, uint32_t *irq)
+{
+    *gpa = LAYOUT_VIRTIO + GUEST_PAGE_SIZE * index;
+    *irq = free_irqs[index];
+}
+
 void arch_irq_line(int vm_fd, uint32_t irq, int level)
 {
     struct kvm_irq_level line = {.irq = irq, .level = (uint32_t)level};

@@ -123,7 +123,7 @@ Test(x86_boot, the_mp_table_checks_out_for_every_number_of_vcpus)
         cr_assert_arr_eq(header, "PCMP", 4);
         cr_assert_eq(sum(header, length), 0);
         cr_assert_eq(entries, vcpus + 1 + 1 + 24 + 2);
-        cr_assert_eq(length, 44 + 20 * vcpus + 8 * (1 + 1 + 16 + 2));
+        cr_assert_eq(length, 44 + 20 * vcpus + 8 * (1 + 1 + 24 + 2));
         cr_assert_leq(16u + length, LAYOUT_EBDA_SIZE);
         for (unsigned i = 0; i < vcpus; i++)
             cr_assert_eq(header[44 + 20 * i + 1], i, "APIC id");

@@ -345,6 +345,17 @@ static const char *problem(const struct virtio_device *device, const struct virt
     return NULL;
 }
 
+/* All of them or none. */
+static int load_queues(struct virtio_device *device, const struct virtio_state *state)
+{
+    int rc = 0;
+    for (unsigned i = 0; i < device->queue_count && rc == 0; i++)
+        rc = virtq_load(&device->queues[i], &state->queues[i], state->accepted);
+    for (unsigned i = 0; i < device->queue_count && rc < 0; i++)
+        virtq_reset(&device->queues[i]);
+    return rc;
+}
+
 static int refuse(const struct virtio_mmio *mmio, const char *what, struct thaw_error *err)
 {
     return thaw_fail(err, EINVAL, "%s: state: %s", mmio->device->ops->name, what);
@@ -357,17 +368,13 @@ int virtio_mmio_load(struct virtio_mmio *mmio, const struct virtio_state *state,
     const char *what = problem(device, state);
     if (what)
         return refuse(mmio, what, err);
-    for (unsigned i = 0; i < device->queue_count; i++) {
-        if (virtq_load(&device->queues[i], &state->queues[i], state->accepted) < 0) {
-            for (unsigned done = 0; done < i; done++)
-                virtq_reset(&device->queues[done]);
-            return refuse(mmio, "queue", err);
-        }
+    if (load_queues(device, state) < 0)
+        return refuse(mmio, "queue", err);
+    for (unsigned i = 0; i < device->queue_count; i++)
         mmio->layouts[i] = (struct virtq_layout){.size = state->queues[i].size,
                                                  .desc = state->queues[i].desc,
                                                  .avail = state->queues[i].avail,
                                                  .used = state->queues[i].used};
-    }
     device->accepted = state->accepted;
     device->status = state->status;
     device->generation = state->generation;

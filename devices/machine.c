@@ -37,6 +37,16 @@ static void input_room(void *ctx)
     eventfd_write(machine->room_fd, 1);
 }
 
+static bool console_transmit(void *ctx, uint8_t byte)
+{
+    return writer_put(ctx, &byte, 1) == 1;
+}
+
+static void console_room(void *ctx)
+{
+    serial_tx_room(ctx);
+}
+
 static void guest_shutdown(void *ctx, uint8_t status)
 {
     vm_end(ctx, VM_END_SHUTDOWN, status, NULL);
@@ -54,7 +64,7 @@ static int create_devices(struct machine *m, int console_fd, struct thaw_error *
     if (m->news_fd < 0 || m->room_fd < 0)
         return thaw_fail(err, errno, "eventfd");
 
-    int rc = console_create(console_fd, &m->console, err);
+    int rc = writer_create(console_fd, &m->console, err);
     if (rc < 0)
         return rc;
     const struct serial_callbacks uart = {
@@ -190,12 +200,12 @@ void machine_destroy(struct machine *m)
     if (m->loop)
         loop_stop(m->loop);
     if (m->console)
-        console_stop(m->console);
+        writer_stop(m->console);
     for (unsigned i = 0; i < m->slot_count; i++)
         virtio_slot_destroy(&m->slots[i]);
     loop_destroy(m->loop);
     serial_destroy(m->uart);
-    console_destroy(m->console);
+    writer_destroy(m->console);
     control_destroy(m->control);
     vm_destroy(m->vm);
     if (m->news_fd >= 0)
@@ -207,7 +217,7 @@ void machine_destroy(struct machine *m)
 
 int machine_start(struct machine *m, struct thaw_error *err)
 {
-    int rc = console_start(m->console, m->uart, err);
+    int rc = writer_start(m->console, console_room, m->uart, err);
     if (rc == 0)
         rc = loop_start(m->loop, err);
     return rc < 0 ? rc : vm_start(m->vm, err);

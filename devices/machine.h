@@ -10,13 +10,13 @@
 #define THAW_DEVICES_MACHINE_H
 
 #include "devices/cmos.h"
-#include "devices/console.h"
 #include "devices/control.h"
 #include "devices/debug_exit.h"
 #include "devices/i8042.h"
 #include "devices/mailbox.h"
 #include "devices/serial.h"
 #include "devices/virtio/slot.h"
+#include "devices/writer.h"
 #include "vmm/core/vm.h"
 #include "vmm/loader/initramfs.h"
 
@@ -31,8 +31,8 @@ struct machine_config {
 
 struct machine {
     struct vm *vm;
-    struct console *console; /* the host side of the console's UART */
-    struct serial *uart;     /* the console's UART */
+    struct writer *console; /* the host side of the console's UART */
+    struct serial *uart;    /* the console's UART */
     struct control_port *control;
     struct debug_exit debug_exit;
     struct i8042 i8042;

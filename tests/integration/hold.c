@@ -78,7 +78,7 @@ static int run(struct machine *machine, char **argv, struct thaw_error *err)
     if (rc == 0 && (report.resumed_ns == 0 || report.exec_ns < report.resumed_ns))
         return thaw_fail_as(err, THAW_FAIL_GUEST_INIT, EIO, "left no times in the mailbox");
     fputs("resumed\n", stderr);
-    console_flush(machine->console, DEADLINE_MS);
+    writer_flush(machine->console, DEADLINE_MS);
     return rc < 0 ? rc : seen.exit_status;
 }
 

@@ -6,7 +6,7 @@
 void result_collect(struct run_result *result, struct machine *machine)
 {
     result->first_run_ns = machine->vm->first_run_ns;
-    result->console = console_report(machine->console);
+    result->console = writer_report(machine->console);
     for (unsigned i = 0; i < machine->vm->vcpu_count; i++) {
         struct vcpu_exits *exits = &machine->vm->vcpus[i].exits;
         result->exits.io += exits->io;

@@ -13,7 +13,7 @@ struct run_result {
     struct {
         unsigned long long io, mmio, other, interrupted;
     } exits; /* returns from KVM_RUN, all vCPUs */
-    struct console_report console;
+    struct writer_report console;
 };
 
 /* Takes the figures from a machine whose guest has ended. */

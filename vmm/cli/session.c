@@ -226,7 +226,7 @@ static int turn(struct session *s, struct thaw_error *err)
 static int flush_output(struct session *s, struct thaw_error *err)
 {
     int rc = 0;
-    while (rc == 0 && !console_flush(s->machine->console, 50)) {
+    while (rc == 0 && !writer_flush(s->machine->console, 50)) {
         rc = handle_signals(s, err);
         if (rc == 0 && s->deadline_ns && clock_monotonic_ns() >= s->deadline_ns)
             rc = thaw_fail_as(err, THAW_FAIL_TIMEOUT, ETIMEDOUT,
@@ -239,7 +239,7 @@ static int flush_output(struct session *s, struct thaw_error *err)
  * away (EPIPE) is not: it has had what it wanted. */
 static int check_output(struct session *s, struct thaw_error *err)
 {
-    int code = console_report(s->machine->console).error;
+    int code = writer_report(s->machine->console).error;
     if (code == 0 || code == EPIPE)
         return 0;
     thaw_fail(err, code, "output");

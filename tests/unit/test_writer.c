@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The console's writer with real pipes: order, backpressure, readers that stop or go away. */
-#include "devices/console.h"
+/* The writer behind a UART, with real pipes: order, backpressure, readers that stop or go away. */
+#include "devices/writer.h"
 
+#include "devices/serial.h"
 #include "vmm/base/clock.h"
 
 #include <criterion/criterion.h>
@@ -19,9 +20,9 @@
 /* A transmitter that stays full for so long is taken for blocked, and not for a slow machine. */
 #define PATIENCE_MS 300u
 
-static struct console *console;
+static struct writer *output;
 static struct serial *serial;
-static int reader = -1, writer = -1;
+static int read_end = -1, write_end = -1;
 static atomic_bool line;
 
 static void on_irq(void *ctx, bool level)
@@ -30,14 +31,23 @@ static void on_irq(void *ctx, bool level)
     atomic_store(&line, level);
 }
 
+static bool transmit(void *ctx, uint8_t byte)
+{
+    return writer_put(ctx, &byte, 1) == 1;
+}
+
+static void on_room(void *ctx)
+{
+    serial_tx_room(ctx);
+}
+
 static void start_on(int fd)
 {
     struct thaw_error err = {0};
-    cr_assert_eq(console_create(fd, &console, &err), 0);
-    struct serial_callbacks callbacks = {
-        .set_irq = on_irq, .transmit = console_transmit, .tx_ctx = console};
+    cr_assert_eq(writer_create(fd, &output, &err), 0);
+    struct serial_callbacks callbacks = {.set_irq = on_irq, .transmit = transmit, .tx_ctx = output};
     cr_assert_eq(serial_create(&callbacks, &serial, &err), 0);
-    cr_assert_eq(console_start(console, serial, &err), 0);
+    cr_assert_eq(writer_start(output, on_room, serial, &err), 0);
     serial_bus_ops.write(serial, UART_FCR, 1, UART_FCR_ENABLE_FIFO);
     serial_bus_ops.write(serial, UART_MCR, 1, UART_MCR_OUT2);
 }
@@ -46,9 +56,9 @@ static void start_on_pipe(void)
 {
     int ends[2];
     cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
-    reader = ends[0];
-    writer = ends[1];
-    start_on(writer);
+    read_end = ends[0];
+    write_end = ends[1];
+    start_on(write_end);
 }
 
 static void close_end(int *fd)
@@ -60,10 +70,10 @@ static void close_end(int *fd)
 
 static void tear_down(void)
 {
-    console_destroy(console);
+    writer_destroy(output);
     serial_destroy(serial);
-    close_end(&reader);
-    close_end(&writer);
+    close_end(&read_end);
+    close_end(&write_end);
 }
 
 static bool thre(void)
@@ -120,9 +130,10 @@ static void expect_pattern(uint64_t from, uint64_t to)
 {
     static uint8_t bytes[65536];
     while (from < to) {
-        cr_assert(readable_within(reader, SOON_MS), "stuck at byte %llu", (unsigned long long)from);
+        cr_assert(readable_within(read_end, SOON_MS), "stuck at byte %llu",
+                  (unsigned long long)from);
         size_t want = to - from < sizeof(bytes) ? to - from : sizeof(bytes);
-        ssize_t n = read(reader, bytes, want);
+        ssize_t n = read(read_end, bytes, want);
         cr_assert_gt(n, 0);
         for (ssize_t i = 0; i < n; i++, from++)
             if (bytes[i] != pattern(from))
@@ -130,55 +141,55 @@ static void expect_pattern(uint64_t from, uint64_t to)
     }
 }
 
-TestSuite(console, .fini = tear_down, .timeout = 120);
+TestSuite(writer, .fini = tear_down, .timeout = 120);
 
-Test(console, what_the_guest_prints_is_written)
+Test(writer, what_the_guest_prints_is_written)
 {
     char got[8] = {0};
     start_on_pipe();
     print("hello\n");
-    cr_assert(console_flush(console, SOON_MS));
-    cr_assert_eq(read(reader, got, sizeof(got)), 6);
+    cr_assert(writer_flush(output, SOON_MS));
+    cr_assert_eq(read(read_end, got, sizeof(got)), 6);
     cr_assert_str_eq(got, "hello\n");
-    cr_assert_eq(console_report(console).written, 6);
-    cr_assert_eq(console_report(console).discarded, 0);
-    cr_assert_eq(console_report(console).error, 0);
+    cr_assert_eq(writer_report(output).written, 6);
+    cr_assert_eq(writer_report(output).discarded, 0);
+    cr_assert_eq(writer_report(output).error, 0);
 }
 
-Test(console, a_prompt_without_newline_comes_out_by_itself)
+Test(writer, a_prompt_without_newline_comes_out_by_itself)
 {
     char got[8] = {0};
     start_on_pipe();
     print("# ");
     for (size_t n = 0; n < 2;) {
-        cr_assert(readable_within(reader, SOON_MS));
-        n += (size_t)read(reader, got + n, sizeof(got) - n);
+        cr_assert(readable_within(read_end, SOON_MS));
+        n += (size_t)read(read_end, got + n, sizeof(got) - n);
     }
     cr_assert_str_eq(got, "# ");
 }
 
-Test(console, many_pauses_lose_no_wake_up)
+Test(writer, many_pauses_lose_no_wake_up)
 {
     start_on_pipe();
     for (unsigned i = 0; i < 300; i++) {
         char byte;
         put('x');
-        cr_assert(readable_within(reader, SOON_MS), "lost at round %u", i);
-        cr_assert_eq(read(reader, &byte, 1), 1);
+        cr_assert(readable_within(read_end, SOON_MS), "lost at round %u", i);
+        cr_assert_eq(read(read_end, &byte, 1), 1);
         if (i % 3 == 0)
             usleep(1500); /* from lingering to asleep */
     }
 }
 
-Test(console, a_blocked_reader_stops_the_guests_tty_and_not_the_guest)
+Test(writer, a_blocked_reader_stops_the_guests_tty_and_not_the_guest)
 {
     start_on_pipe();
     uint64_t sent = print_pattern(0, 10u << 20, PATIENCE_MS);
-    int pipe_size = fcntl(writer, F_GETPIPE_SZ);
+    int pipe_size = fcntl(write_end, F_GETPIPE_SZ);
     cr_assert_lt(sent, 10u << 20);
-    cr_assert_leq(sent, CONSOLE_RING_SIZE + SERIAL_FIFO_SIZE + (unsigned)pipe_size);
+    cr_assert_leq(sent, WRITER_RING_SIZE + SERIAL_FIFO_SIZE + (unsigned)pipe_size);
     cr_assert_not(thre());
-    cr_assert_not(console_flush(console, 10));
+    cr_assert_not(writer_flush(output, 10));
 
     /* What printk does after its time-out: the byte is dropped, and the guest goes on. */
     for (unsigned i = 0; i < 100; i++)
@@ -186,7 +197,7 @@ Test(console, a_blocked_reader_stops_the_guests_tty_and_not_the_guest)
     cr_assert_geq(serial_tx_dropped(serial), 100 - SERIAL_FIFO_SIZE);
 }
 
-Test(console, room_brings_the_transmitter_interrupt_back)
+Test(writer, room_brings_the_transmitter_interrupt_back)
 {
     start_on_pipe();
     uint64_t sent = print_pattern(0, 10u << 20, PATIENCE_MS);
@@ -210,7 +221,7 @@ static void *print_flood(void *arg)
     return NULL;
 }
 
-Test(console, ten_mebibytes_through_a_reader_that_starts_late_arrive_in_order)
+Test(writer, ten_mebibytes_through_a_reader_that_starts_late_arrive_in_order)
 {
     struct flood flood = {.size = 10u << 20};
     pthread_t guest;
@@ -220,116 +231,157 @@ Test(console, ten_mebibytes_through_a_reader_that_starts_late_arrive_in_order)
     expect_pattern(0, flood.size);
     pthread_join(guest, NULL);
     cr_assert_eq(flood.sent, flood.size);
-    cr_assert(console_flush(console, SOON_MS));
+    cr_assert(writer_flush(output, SOON_MS));
     cr_assert_eq(serial_tx_dropped(serial), 0);
-    cr_assert_eq(console_report(console).written, flood.size);
-    cr_assert_not(readable_within(reader, 0), "nothing came twice");
+    cr_assert_eq(writer_report(output).written, flood.size);
+    cr_assert_not(readable_within(read_end, 0), "nothing came twice");
 }
 
-Test(console, a_flush_waits_for_a_slow_reader_and_covers_the_uarts_own_bytes)
+Test(writer, a_flush_waits_for_a_slow_reader_and_covers_the_uarts_own_bytes)
 {
     start_on_pipe();
     uint64_t sent = print_pattern(0, 10u << 20, PATIENCE_MS);
     cr_assert_not(thre(), "bytes wait in the UART");
-    cr_assert_not(console_flush(console, 1));
+    cr_assert_not(writer_flush(output, 1));
     expect_pattern(0, sent);
-    cr_assert(console_flush(console, SOON_MS));
+    cr_assert(writer_flush(output, SOON_MS));
     cr_assert(serial_is_quiet(serial));
 }
 
 /* ---- readers that go away ----------------------------------------------------------------- */
 
-Test(console, a_reader_that_closes_makes_the_console_discard)
+Test(writer, a_reader_that_closes_makes_the_writer_discard)
 {
     start_on_pipe();
-    close_end(&reader);
+    close_end(&read_end);
     cr_assert_eq(print_pattern(0, 1u << 20, SOON_MS), 1u << 20, "the guest must not hang");
-    cr_assert(console_flush(console, SOON_MS));
-    cr_assert_eq(console_report(console).error, EPIPE);
-    cr_assert_eq(console_report(console).written, 0);
-    cr_assert_eq(console_report(console).discarded, 1u << 20);
+    cr_assert(writer_flush(output, SOON_MS));
+    cr_assert_eq(writer_report(output).error, EPIPE);
+    cr_assert_eq(writer_report(output).written, 0);
+    cr_assert_eq(writer_report(output).discarded, 1u << 20);
 }
 
-Test(console, a_reader_that_closes_while_the_guest_is_blocked_frees_it)
+Test(writer, a_reader_that_closes_while_the_guest_is_blocked_frees_it)
 {
     start_on_pipe();
     uint64_t sent = print_pattern(0, 10u << 20, PATIENCE_MS);
     cr_assert_not(thre());
-    close_end(&reader);
+    close_end(&read_end);
     cr_assert_eq(print_pattern(sent, sent + 1000, SOON_MS), sent + 1000);
-    cr_assert_eq(console_report(console).error, EPIPE);
+    cr_assert_eq(writer_report(output).error, EPIPE);
 }
 
-Test(console, a_closed_descriptor_makes_the_console_discard)
+Test(writer, a_closed_descriptor_makes_the_writer_discard)
 {
     start_on(-1);
     print("into the void\n");
-    cr_assert(console_flush(console, SOON_MS));
-    cr_assert_eq(console_report(console).error, EBADF);
-    cr_assert_eq(console_report(console).discarded, 14);
+    cr_assert(writer_flush(output, SOON_MS));
+    cr_assert_eq(writer_report(output).error, EBADF);
+    cr_assert_eq(writer_report(output).discarded, 14);
 }
 
-Test(console, a_full_file_system_makes_the_console_discard)
+Test(writer, a_full_file_system_makes_the_writer_discard)
 {
-    writer = open("/dev/full", O_WRONLY | O_CLOEXEC);
-    cr_assert_geq(writer, 0);
-    start_on(writer);
+    write_end = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    cr_assert_geq(write_end, 0);
+    start_on(write_end);
     print("no space\n");
-    cr_assert(console_flush(console, SOON_MS));
-    cr_assert_eq(console_report(console).error, ENOSPC);
+    cr_assert(writer_flush(output, SOON_MS));
+    cr_assert_eq(writer_report(output).error, ENOSPC);
 }
 
-Test(console, a_descriptor_that_somebody_made_non_blocking_loses_nothing)
+Test(writer, a_descriptor_that_somebody_made_non_blocking_loses_nothing)
 {
     start_on_pipe();
-    cr_assert_eq(fcntl(writer, F_SETFL, O_NONBLOCK), 0);
+    cr_assert_eq(fcntl(write_end, F_SETFL, O_NONBLOCK), 0);
     uint64_t sent = print_pattern(0, 1u << 20, PATIENCE_MS);
     cr_assert_lt(sent, 1u << 20);
     expect_pattern(0, sent);
-    cr_assert(console_flush(console, SOON_MS));
-    cr_assert_eq(console_report(console).error, 0);
+    cr_assert(writer_flush(output, SOON_MS));
+    cr_assert_eq(writer_report(output).error, 0);
+}
+
+/* ---- spans -------------------------------------------------------------------------------- */
+
+Test(writer, a_span_larger_than_the_room_is_taken_in_part_and_in_order)
+{
+    static uint8_t span[3 * WRITER_RING_SIZE];
+    for (size_t i = 0; i < sizeof(span); i++)
+        span[i] = pattern(i);
+    start_on_pipe();
+    size_t taken = 0;
+    uint64_t until = clock_monotonic_ns() + SOON_MS * 1000000ull;
+    while (taken < sizeof(span) && clock_monotonic_ns() < until) {
+        size_t n = writer_put(output, span + taken, sizeof(span) - taken);
+        cr_assert_leq(n, WRITER_RING_SIZE);
+        expect_pattern(taken, taken + n);
+        taken += n;
+    }
+    cr_assert_eq(taken, sizeof(span));
+    cr_assert(writer_flush(output, SOON_MS));
+    cr_assert_eq(writer_report(output).written, sizeof(span));
+}
+
+Test(writer, what_comes_after_a_redirection_goes_to_the_new_descriptor)
+{
+    char got[8] = {0};
+    int ends[2];
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    start_on_pipe();
+    print("old\n");
+    cr_assert(writer_flush(output, SOON_MS));
+    writer_redirect(output, ends[1]);
+    print("new\n");
+    cr_assert(writer_flush(output, SOON_MS));
+    cr_assert_eq(read(read_end, got, sizeof(got)), 4);
+    cr_assert_str_eq(got, "old\n");
+    cr_assert_eq(read(ends[0], got, sizeof(got)), 4);
+    cr_assert_str_eq(got, "new\n");
+    cr_assert_not(readable_within(read_end, 0));
+    close(ends[0]);
+    close(ends[1]);
 }
 
 /* ---- stopping ----------------------------------------------------------------------------- */
 
-Test(console, stopping_interrupts_a_blocked_write_and_frees_the_guest)
+Test(writer, stopping_interrupts_a_blocked_write_and_frees_the_guest)
 {
     start_on_pipe();
     print_pattern(0, 10u << 20, PATIENCE_MS);
     cr_assert_not(thre());
-    cr_assert_eq(console_stop(console), 0);
+    cr_assert_eq(writer_stop(output), 0);
     cr_assert(thre());
-    uint64_t before = console_report(console).discarded;
+    uint64_t before = writer_report(output).discarded;
     cr_assert_gt(before, 0);
     print("more");
-    cr_assert_eq(console_report(console).discarded, before + 4);
+    cr_assert_eq(writer_report(output).discarded, before + 4);
 }
 
-Test(console, stopping_interrupts_the_wait_for_a_non_blocking_descriptor)
+Test(writer, stopping_interrupts_the_wait_for_a_non_blocking_descriptor)
 {
     start_on_pipe();
-    cr_assert_eq(fcntl(writer, F_SETFL, O_NONBLOCK), 0);
+    cr_assert_eq(fcntl(write_end, F_SETFL, O_NONBLOCK), 0);
     print_pattern(0, 1u << 20, PATIENCE_MS);
-    cr_assert_eq(console_stop(console), 0);
+    cr_assert_eq(writer_stop(output), 0);
 }
 
-Test(console, stopping_is_idempotent_and_a_flush_afterwards_returns_at_once)
+Test(writer, stopping_is_idempotent_and_a_flush_afterwards_returns_at_once)
 {
     start_on_pipe();
-    cr_assert_eq(console_stop(console), 0);
-    cr_assert_eq(console_stop(console), 0);
-    cr_assert(console_flush(console, 0));
+    cr_assert_eq(writer_stop(output), 0);
+    cr_assert_eq(writer_stop(output), 0);
+    cr_assert(writer_flush(output, 0));
 }
 
-Test(console, a_console_that_was_never_started_can_be_stopped_and_destroyed)
+Test(writer, a_writer_that_was_never_started_can_be_stopped_and_destroyed)
 {
     struct thaw_error err = {0};
-    cr_assert_eq(console_create(1, &console, &err), 0);
-    cr_assert(console_flush(console, 0));
-    cr_assert_eq(console_stop(console), 0);
+    cr_assert_eq(writer_create(1, &output, &err), 0);
+    cr_assert(writer_flush(output, 0));
+    cr_assert_eq(writer_stop(output), 0);
 }
 
-Test(console, starting_and_stopping_many_times_leaks_no_descriptor)
+Test(writer, starting_and_stopping_many_times_leaks_no_descriptor)
 {
     int before = dup(0);
     close(before);
@@ -337,7 +389,7 @@ Test(console, starting_and_stopping_many_times_leaks_no_descriptor)
         start_on_pipe();
         print("x");
         tear_down();
-        console = NULL;
+        output = NULL;
         serial = NULL;
     }
     int after = dup(0);
@@ -349,11 +401,11 @@ Test(console, starting_and_stopping_many_times_leaks_no_descriptor)
 
 static unsigned count_datagrams(uint64_t bytes)
 {
-    static char datagram[CONSOLE_RING_SIZE];
+    static char datagram[WRITER_RING_SIZE];
     unsigned count = 0;
     for (uint64_t got = 0; got < bytes; count++) {
-        cr_assert(readable_within(reader, SOON_MS));
-        ssize_t n = read(reader, datagram, sizeof(datagram));
+        cr_assert(readable_within(read_end, SOON_MS));
+        ssize_t n = read(read_end, datagram, sizeof(datagram));
         cr_assert_gt(n, 0);
         got += (uint64_t)n;
     }
@@ -364,27 +416,27 @@ static void start_on_datagrams(void)
 {
     int ends[2];
     cr_assert_eq(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends), 0);
-    reader = ends[0];
-    writer = ends[1];
-    start_on(writer);
+    read_end = ends[0];
+    write_end = ends[1];
+    start_on(write_end);
 }
 
-Test(console, a_flood_goes_out_in_large_writes)
+Test(writer, a_flood_goes_out_in_large_writes)
 {
     start_on_datagrams();
     for (unsigned i = 0; i < 60000; i++)
         put('x');
-    cr_assert(console_flush(console, SOON_MS));
+    cr_assert(writer_flush(output, SOON_MS));
     cr_assert_lt(count_datagrams(60000), 600);
 }
 
-Test(console, a_line_goes_out_in_a_few_writes)
+Test(writer, a_line_goes_out_in_a_few_writes)
 {
     unsigned writes = 0;
     start_on_datagrams();
     for (unsigned i = 0; i < 100; i++) {
         print("a line of the guest kernel's log, of the usual length, as it boots\n");
-        cr_assert(console_flush(console, SOON_MS));
+        cr_assert(writer_flush(output, SOON_MS));
         writes += count_datagrams(67);
     }
     /* Two for each line on an idle machine; 67 when each byte goes out alone. */

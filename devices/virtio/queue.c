@@ -265,7 +265,7 @@ void virtq_want_notifications(struct virtq *q, bool wanted)
     if (!q->event_idx)
         store16(&q->used[RING_FLAGS], (uint16_t)(wanted ? 0 : USED_NO_NOTIFY));
     else if (wanted) /* an index left behind asks for nothing */
-        store16(avail_event(q), q->next_avail);
+        store16(avail_event(q), load16(&q->avail[RING_INDEX]));
     full_fence();
 }
 

@@ -21,7 +21,7 @@ CFLAGS   := -std=gnu17 -O2 -g -pthread $(WARN) $(HARDEN) -ffunction-sections -fd
 LDFLAGS  := -pthread -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 # Not for the tests: Criterion finds them in a section that nothing refers to.
 GC       := -Wl,--gc-sections
-LIBS     := -ljansson -lseccomp -lxxhash
+LIBS     := -ljansson -lseccomp -lxxhash -luring
 
 # What is in which program. Architecture code is found by folder.
 LIB_DIRS  := vmm/base vmm/core vmm/arch/$(ARCH) vmm/loader vmm/bundle devices devices/virtio
@@ -116,6 +116,25 @@ unit: $(O)/unit-tests $(O)/thaw-image
 	$(O)/unit-tests
 unit-san: $(O)/unit-tests-san $(O)/thaw-image
 	$(O)/unit-tests-san
+
+# Fuzz targets (docs/fuzzing.md), one program each.
+FUZZ_SRC     := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,$(O)/fuzz/%,$(FUZZ_SRC))
+FUZZ_LIB_SRC := $(filter-out devices/machine.c,$(wildcard vmm/base/*.c devices/*.c devices/virtio/*.c)) \
+                vmm/core/loop.c vmm/core/bus.c $(UNIT_INIT_SRC)
+$(O)/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$<)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -pthread $(FUZZ_WARN) $(SANITIZE) \
+	    -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+$(O)/fuzz/obj/tests/%.o: FUZZ_WARN := $(WARN)
+$(O)/fuzz/libthaw.a: $(call objects,fuzz/obj,$(FUZZ_LIB_SRC))
+	@rm -f $@
+	$(call say,AR,$@)ar rcs $@ $^
+FUZZ_LINK = $(CLANG) -pthread $(SANITIZE) -fsanitize=fuzzer $(FUZZ_WRAP) $^ $(LIBS) -o $@
+$(FUZZ_TARGETS): $(O)/fuzz/%: $(O)/fuzz/obj/tests/fuzz/fuzz_%.o $(O)/fuzz/libthaw.a
+	$(call say,LINK,$@)$(FUZZ_LINK)
+.PHONY: fuzz
+fuzz: $(FUZZ_TARGETS)
 
 # ---- everything at once -----------------------------------------------------------------------
 

@@ -12,6 +12,12 @@
 #define THAW_CONSOLE_TTY "/dev/ttyS0"
 #define THAW_CONTROL_TTY "/dev/ttyS1"
 
+/* The ports of a virtio console that carry the workload's standard streams: the names that Linux
+ * shows in /sys/class/virtio-ports/<port>/name. A guest without the device uses the console. */
+#define THAW_PORT_STDIN  "thaw.stdin"
+#define THAW_PORT_STDOUT "thaw.stdout"
+#define THAW_PORT_STDERR "thaw.stderr"
+
 /* Longest control line, newline excluded. A longer one is counted and dropped. */
 #define THAW_CONTROL_LINE_MAX 256
 

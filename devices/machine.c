@@ -107,26 +107,41 @@ static int place_devices(struct machine *m, struct thaw_error *err)
     return rc;
 }
 
-/* Gives a device the next place. Takes it over. */
-static int plug(struct machine *m, struct virtio_device *device, struct thaw_error *err)
+/* Gives a device that was just created, with the result `rc`, the next place. */
+static int plug(struct machine *m, int rc, struct virtio_device *const *device,
+                struct thaw_error *err)
 {
+    if (rc < 0)
+        return rc;
     if (m->slot_count == ARCH_VIRTIO_MAX) {
-        virtio_destroy(device);
+        virtio_destroy(*device);
         return thaw_fail_as(err, THAW_FAIL_USAGE, ENOSPC, "devices: a guest has at most %u",
                             ARCH_VIRTIO_MAX);
     }
-    int rc = virtio_slot_init(&m->slots[m->slot_count], m->vm, m->slot_count, device, err);
+    rc = virtio_slot_init(&m->slots[m->slot_count], m->vm, m->slot_count, *device, err);
     if (rc == 0)
         m->slot_count++;
     return rc;
 }
 
-/* In the order in which Linux names them: the first disk is vda. */
-static int plug_all(struct machine *m, const struct machine_config *config, struct thaw_error *err)
+/* In the order in which Linux numbers them: the first disk is vda. */
+static int plug_all(struct machine *m, const struct machine_devices *d, struct thaw_error *err)
 {
     const struct virtio_context context = {.memory = &m->vm->memory, .loop = m->loop};
+    struct virtio_device *device;
     int rc = 0;
-    (void)config, (void)context, (void)plug, (void)err;
+    for (unsigned i = 0; i < d->disk_count && rc == 0; i++)
+        rc = plug(m, blk_create(&d->disks[i], &context, &device, err), &device, err);
+    for (unsigned i = 0; i < d->net_count && rc == 0; i++)
+        rc = plug(m, net_create(&d->nets[i], &context, &device, err), &device, err);
+    if (rc == 0 && d->vsock.path)
+        rc = plug(m, vsock_create(&d->vsock, &context, &device, err), &device, err);
+    if (rc == 0 && d->has_ports)
+        rc = plug(m, ports_create(&d->ports, &context, &device, err), &device, err);
+    if (rc == 0 && d->has_rng)
+        rc = plug(m, rng_create(&d->rng, &context, &device, err), &device, err);
+    if (rc == 0 && d->has_balloon)
+        rc = plug(m, balloon_create(&d->balloon, &context, &device, err), &device, err);
     return rc;
 }
 
@@ -181,7 +196,7 @@ int machine_create(const struct machine_config *config, struct machine **out,
     if (rc == 0)
         rc = loop_create(&m->loop, err);
     if (rc == 0)
-        rc = plug_all(m, config, err);
+        rc = config->devices ? plug_all(m, config->devices, err) : 0;
     if (rc == 0)
         rc = load_guest(m, config, err);
     if (rc < 0)

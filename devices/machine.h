@@ -15,10 +15,32 @@
 #include "devices/i8042.h"
 #include "devices/mailbox.h"
 #include "devices/serial.h"
+#include "devices/virtio/balloon.h"
+#include "devices/virtio/blk.h"
+#include "devices/virtio/net.h"
+#include "devices/virtio/ports.h"
+#include "devices/virtio/rng.h"
 #include "devices/virtio/slot.h"
+#include "devices/virtio/vsock.h"
 #include "devices/writer.h"
 #include "vmm/core/vm.h"
 #include "vmm/loader/initramfs.h"
+
+#define MACHINE_DISKS_MAX 8u
+#define MACHINE_NETS_MAX  4u
+
+/* The virtio devices of a guest; all zeros: none. Strings are borrowed until machine_create() has
+ * returned. */
+struct machine_devices {
+    unsigned disk_count, net_count;
+    struct blk_config disks[MACHINE_DISKS_MAX]; /* vda, vdb... */
+    struct net_config nets[MACHINE_NETS_MAX];   /* eth0, eth1... */
+    struct vsock_config vsock;                  /* path NULL: none */
+    struct ports_config ports;
+    struct rng_config rng;
+    struct balloon_config balloon;
+    bool has_ports, has_rng, has_balloon;
+};
 
 struct machine_config {
     struct vm_config vm;
@@ -26,6 +48,7 @@ struct machine_config {
     const char *cmdline;                   /* the devices' descriptions are put before it */
     struct initramfs initramfs;            /* may be empty */
     const struct mailbox_content *mailbox; /* NULL: no mailbox is written */
+    const struct machine_devices *devices; /* NULL: none */
     int console_fd; /* where the console's output goes; not owned, not closed */
 };
 

@@ -2,8 +2,7 @@
 /*
  * A virtio device in its place in a VM: its register window on the bus, its notifications by
  * ioeventfd, its interrupt by irqfd, so that a vCPU's thread does no device work. The eventfds are
- * one per device, not one per queue: each costs a VM's start (and a restore) a wait for KVM's
- * readers, and looking at a queue in vain costs nothing.
+ * one per device, not one per queue: a look at a queue in vain costs less than a descriptor.
  */
 #ifndef THAW_DEVICES_VIRTIO_SLOT_H
 #define THAW_DEVICES_VIRTIO_SLOT_H

@@ -50,6 +50,34 @@ test_numbers_out_of_range_are_refused() {
     usage_error --kernel x --timeout -5
 }
 
+test_device_options_are_checked() {
+    usage_error --kernel x --disk ""
+    usage_error --kernel x --disk d,rw
+    usage_error --kernel x --disk d,ro=yes
+    usage_error --kernel x --disk d,serial
+    usage_error --kernel x --disk d,
+    usage_error --kernel x --net ""
+    usage_error --kernel x --net mac=02:00:00:00:00:01
+    usage_error --kernel x --net tap=t,fd=3
+    usage_error --kernel x --net fd=-1
+    usage_error --kernel x --net tap=t,speed=10
+    local mac
+    for mac in "" 02:00:00:00:00 02:00:00:00:00:0g 02-00-00-00-00-01 01:00:00:00:00:01 \
+        00:00:00:00:00:00 02:00:00:00:00:01:02; do
+        usage_error --kernel x --net "tap=t,mac=$mac"
+    done
+    usage_error --kernel x --vsock ""
+    usage_error --kernel x --vsock s,cid=2
+    usage_error --kernel x --vsock s,cid=4294967295
+    usage_error --kernel x --vsock a --vsock b
+    usage_error --kernel x --balloon 128M
+    run_thaw run --kernel x --balloon much
+    expect_failure memory-invalid
+    local many=()
+    for mac in 1 2 3 4 5 6 7 8 9; do many+=(--disk "d$mac"); done
+    usage_error --kernel x "${many[@]}"
+}
+
 test_memory_out_of_range_is_refused() {
     local size
     for size in 0 0M 31M 33G 12345678901234567890G 128X M "" -1; do

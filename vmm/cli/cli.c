@@ -56,7 +56,7 @@ int cli_parse_number(const char *option, const char *text, uint64_t min, uint64_
     return 0;
 }
 
-int cli_parse_memory(const char *text, uint64_t *size, struct thaw_error *err)
+int cli_parse_size(const char *option, const char *text, uint64_t *size, struct thaw_error *err)
 {
     static const char units[] = "KkMmGg";
     const char *rest = text;
@@ -69,7 +69,7 @@ int cli_parse_memory(const char *text, uint64_t *size, struct thaw_error *err)
     }
     if (rc < 0 || *rest != '\0' || shift == 0 || *size > UINT64_MAX >> shift)
         return thaw_fail_as(err, THAW_FAIL_MEMORY, EINVAL,
-                            "--memory %s: expected a size such as 128M or 2G", text);
+                            "%s %s: expected a size such as 128M or 2G", option, text);
     *size <<= shift;
     return 0;
 }

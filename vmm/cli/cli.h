@@ -16,6 +16,7 @@
 
 /* A verb gets argv from its own name on and returns the exit status. */
 int cli_run(int argc, char **argv);
+int cli_image(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 
 /* Prints `thaw: <message> [<name>]` to stderr. */
@@ -27,7 +28,7 @@ int cli_next_option(int argc, char **argv, const char *shorts, const struct opti
                     struct thaw_error *err);
 
 /* "128M", "1G", "512K"; a plain number is MiB. Bytes into `*size`. THAW_FAIL_MEMORY. */
-int cli_parse_memory(const char *text, uint64_t *size, struct thaw_error *err);
+int cli_parse_size(const char *option, const char *text, uint64_t *size, struct thaw_error *err);
 
 /* A decimal number in [min, max]. `option` names it in the error. THAW_FAIL_USAGE. */
 int cli_parse_number(const char *option, const char *text, uint64_t min, uint64_t max,

@@ -6,6 +6,7 @@
 #include "vmm/bundle/bundle.h"
 #include "vmm/bundle/rootfs.h"
 #include "vmm/cli/cli.h"
+#include "vmm/cli/device_options.h"
 #include "vmm/cli/result.h"
 #include "vmm/cli/session.h"
 #include "vmm/cli/terminal.h"
@@ -31,6 +32,7 @@ static const char cmdline_base[] =
 struct run_options {
     const char *bundle, *kernel, *initrd, *cmdline_extra, *console, *warmup, *export_directory;
     uint64_t memory, cpus, timeout_ns;
+    struct machine_devices devices;
     bool json;
 };
 
@@ -51,6 +53,7 @@ static const char help[] =
     "      --cmdline-extra TEXT  appended to the kernel's command line\n"
     "      --console FILE        the guest's console goes there and not to stdout\n"
     "      --warmup COMMAND      run by /bin/sh in the guest, as the workload's user, before it\n"
+    "%s"
     "  -t, --timeout SECONDS     give up after that long\n"
     "      --json                when it is over, one JSON object on stderr: status, times, exits\n"
     "      --export DIR          write kernel command line and initramfs there and do not run\n"
@@ -66,7 +69,18 @@ static const char help[] =
     "Example:\n"
     "  thaw run --bundle web --memory 256M --cpus 2 --timeout 60\n";
 
-enum { OPT_INITRD = 256, OPT_CMDLINE, OPT_CONSOLE, OPT_WARMUP, OPT_JSON, OPT_EXPORT };
+enum {
+    OPT_INITRD = 256,
+    OPT_CMDLINE,
+    OPT_CONSOLE,
+    OPT_WARMUP,
+    OPT_JSON,
+    OPT_EXPORT,
+    OPT_DISK,
+    OPT_NET,
+    OPT_VSOCK,
+    OPT_BALLOON,
+};
 
 static const struct option longs[] = {
     {"bundle", required_argument, NULL, 'b'},
@@ -77,6 +91,10 @@ static const struct option longs[] = {
     {"cmdline-extra", required_argument, NULL, OPT_CMDLINE},
     {"console", required_argument, NULL, OPT_CONSOLE},
     {"warmup", required_argument, NULL, OPT_WARMUP},
+    {"disk", required_argument, NULL, OPT_DISK},
+    {"net", required_argument, NULL, OPT_NET},
+    {"vsock", required_argument, NULL, OPT_VSOCK},
+    {"balloon", required_argument, NULL, OPT_BALLOON},
     {"timeout", required_argument, NULL, 't'},
     {"json", no_argument, NULL, OPT_JSON},
     {"export", required_argument, NULL, OPT_EXPORT},
@@ -95,7 +113,7 @@ static int set_option(struct run_options *o, int option, struct thaw_error *err)
         o->kernel = optarg;
         return 0;
     case 'm':
-        return cli_parse_memory(optarg, &o->memory, err);
+        return cli_parse_size("--memory", optarg, &o->memory, err);
     case 'c':
         return cli_parse_number("--cpus", optarg, 1, ARCH_VCPUS_MAX, &o->cpus, err);
     case 't':
@@ -112,6 +130,14 @@ static int set_option(struct run_options *o, int option, struct thaw_error *err)
     case OPT_WARMUP:
         o->warmup = optarg;
         return 0;
+    case OPT_DISK:
+        return device_option_disk(&o->devices, optarg, err);
+    case OPT_NET:
+        return device_option_net(&o->devices, optarg, err);
+    case OPT_VSOCK:
+        return device_option_vsock(&o->devices, optarg, err);
+    case OPT_BALLOON:
+        return device_option_balloon(&o->devices, optarg, err);
     case OPT_EXPORT:
         o->export_directory = optarg;
         return 0;
@@ -150,7 +176,11 @@ static int check_options(const struct run_options *o, int argc, char **argv, str
                             "--initrd: a bundle brings its own initramfs");
     if (o->warmup && !o->bundle)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--warmup: needs --bundle");
-    return check_memory(o->memory, err);
+    int rc = check_memory(o->memory, err);
+    if (rc == 0 && o->devices.balloon.target_pages >= o->memory / GUEST_PAGE_SIZE)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
+                            "--balloon: leaves the guest nothing of its memory");
+    return rc;
 }
 
 /* 0: go on; 1: help was printed; negative: `err` is filled. */
@@ -160,7 +190,7 @@ static int parse_options(int argc, char **argv, struct run_options *o, struct th
     int c, rc = 0;
     while (rc == 0 && (c = cli_next_option(argc, argv, ":b:k:m:c:t:h", longs, err)) != -1) {
         if (c == 'h') {
-            fputs(help, stdout);
+            printf(help, device_options_help);
             return 1;
         }
         rc = set_option(o, c, err);
@@ -260,6 +290,15 @@ static int open_console(const struct run_options *o, struct thaw_error *err)
     return fd;
 }
 
+/* What a workload gets without asking: random numbers, at a rate that no program notices and no
+ * guest can drain the host with, and a way to give memory back. */
+static void add_usual_devices(struct machine_devices *devices)
+{
+    devices->has_rng = devices->has_balloon = true;
+    devices->rng = (struct rng_config){.bytes_per_second = 1u << 20, .burst = 256u << 10};
+    devices->balloon.reporting = true;
+}
+
 static int run_guest(const struct run_options *o, const struct guest_files *files,
                      struct run_result *result, struct thaw_error *err)
 {
@@ -269,6 +308,9 @@ static int run_guest(const struct run_options *o, const struct guest_files *file
     cleanup_close int owned = o->console ? console_fd : -1;
     (void)owned;
 
+    struct machine_devices devices = o->devices;
+    if (o->bundle)
+        add_usual_devices(&devices);
     const struct mailbox_content mailbox = {0};
     const struct machine_config config = {
         .vm = {.memory_size = o->memory, .vcpus = (unsigned)o->cpus},
@@ -276,6 +318,7 @@ static int run_guest(const struct run_options *o, const struct guest_files *file
         .cmdline = files->cmdline,
         .initramfs = files->initramfs,
         .mailbox = o->bundle ? &mailbox : NULL,
+        .devices = &devices,
         .console_fd = console_fd,
     };
     const struct session_config session = {

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The options that give a guest its devices: `--disk PATH,ro` and so on. A value is a list
+ * separated by commas: the first item stands alone or is `key=value`, like the rest.
+ */
+#ifndef THAW_CLI_DEVICE_OPTIONS_H
+#define THAW_CLI_DEVICE_OPTIONS_H
+
+#include "devices/machine.h"
+
+/* Each adds what `text` says to `devices`, which points into `text` from then on; commas in it are
+ * overwritten. THAW_FAIL_USAGE. */
+int device_option_disk(struct machine_devices *devices, char *text, struct thaw_error *err);
+int device_option_net(struct machine_devices *devices, char *text, struct thaw_error *err);
+int device_option_vsock(struct machine_devices *devices, char *text, struct thaw_error *err);
+int device_option_balloon(struct machine_devices *devices, char *text, struct thaw_error *err);
+
+/* Their lines of `--help`. */
+extern const char device_options_help[];
+
+#endif

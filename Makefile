@@ -28,6 +28,9 @@ LIB_DIRS  := vmm/base vmm/core vmm/arch/$(ARCH) vmm/loader vmm/bundle devices de
 LIB_SRC   := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c $(d)/*.S))
 CLI_SRC   := $(wildcard vmm/cli/*.c)
 IMAGE_SRC := $(wildcard vmm/image/*.c)
+# What of thaw-image is not its front: the unit tests have it, too.
+IMAGE_LIB_SRC := $(filter-out vmm/image/main.c vmm/image/verbs.c,$(IMAGE_SRC))
+IMAGE_LIBS    := -larchive -lnettle
 INIT_SRC  := $(wildcard guest/init-oci/*.c)
 UNIT_SRC  := $(wildcard tests/unit/*.c)
 # Parts of init that are pure enough to be tested on the host.
@@ -62,7 +65,7 @@ $(O)/thaw: $(call objects,obj,$(CLI_SRC)) $(O)/libthaw.a
 
 # Apart, because it needs libarchive, which is slow to start and which running a guest does not.
 $(O)/thaw-image: $(call objects,obj,$(IMAGE_SRC)) $(O)/libthaw.a
-	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $(GC) $^ -larchive $(LIBS) -o $@
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $(GC) $^ $(IMAGE_LIBS) $(LIBS) -o $@
 
 # ---- the guest --------------------------------------------------------------------------------
 
@@ -88,10 +91,10 @@ guests: $(GUESTS)
 
 # ---- tests ------------------------------------------------------------------------------------
 
-TEST_SRC := $(LIB_SRC) $(UNIT_SRC) $(UNIT_INIT_SRC)
+TEST_SRC := $(LIB_SRC) $(IMAGE_LIB_SRC) $(UNIT_SRC) $(UNIT_INIT_SRC)
 
-$(O)/unit-tests: $(call objects,obj,$(UNIT_SRC) $(UNIT_INIT_SRC)) $(O)/libthaw.a
-	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcriterion $(LIBS) -o $@
+$(O)/unit-tests: $(call objects,obj,$(UNIT_SRC) $(UNIT_INIT_SRC) $(IMAGE_LIB_SRC)) $(O)/libthaw.a
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcriterion $(IMAGE_LIBS) $(LIBS) -o $@
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 $(O)/san/%.o: %.c
@@ -101,7 +104,7 @@ $(O)/san/vmm/loader/init_image.o: $(O)/obj/vmm/loader/init_image.o
 	@mkdir -p $(@D)
 	@cp $< $@
 $(O)/unit-tests-san: $(call objects,san,$(TEST_SRC))
-	$(call say,LINK,$@)$(CLANG) -pthread $(SANITIZE) $^ -lcriterion $(LIBS) -o $@
+	$(call say,LINK,$@)$(CLANG) -pthread $(SANITIZE) $^ -lcriterion $(IMAGE_LIBS) $(LIBS) -o $@
 
 # The hold-and-resume handshake, driven through the library.
 $(O)/hold: tests/integration/hold.c $(O)/libthaw.a
@@ -130,9 +133,14 @@ $(O)/fuzz/obj/tests/%.o: FUZZ_WARN := $(WARN)
 $(O)/fuzz/libthaw.a: $(call objects,fuzz/obj,$(FUZZ_LIB_SRC))
 	@rm -f $@
 	$(call say,AR,$@)ar rcs $@ $^
-FUZZ_LINK = $(CLANG) -pthread $(SANITIZE) -fsanitize=fuzzer $(FUZZ_WRAP) $^ $(LIBS) -o $@
-$(FUZZ_TARGETS): $(O)/fuzz/%: $(O)/fuzz/obj/tests/fuzz/fuzz_%.o $(O)/fuzz/libthaw.a
-	$(call say,LINK,$@)$(FUZZ_LINK)
+FUZZ_LINK = $(CLANG) -pthread $(SANITIZE) -fsanitize=fuzzer
+# The harness of the virtio devices counts what goes through their queues.
+FUZZ_WRAP := -Wl,--wrap=virtq_pop,--wrap=virtq_unpop,--wrap=virtq_push,--wrap=virtq_reset
+$(O)/fuzz/virtio_%: $(O)/fuzz/obj/tests/fuzz/fuzz_virtio_%.o \
+                    $(O)/fuzz/obj/tests/fuzz/virtio_harness.o $(O)/fuzz/libthaw.a
+	$(call say,LINK,$@)$(FUZZ_LINK) $(FUZZ_WRAP) $^ $(LIBS) -o $@
+$(O)/fuzz/%: $(O)/fuzz/obj/tests/fuzz/fuzz_%.o $(O)/fuzz/libthaw.a
+	$(call say,LINK,$@)$(FUZZ_LINK) $^ $(LIBS) -o $@
 .PHONY: fuzz
 fuzz: $(FUZZ_TARGETS)
 

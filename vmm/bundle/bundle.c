@@ -6,6 +6,7 @@
 #include "vmm/base/file.h"
 #include "vmm/bundle/builder.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,34 @@ static int refuse_hooks(const struct config_value *root, struct thaw_error *err)
     return rc;
 }
 
+/* EROFS: the superblock at 1024 begins with this (Documentation/filesystems/erofs.rst). */
+#define EROFS_MAGIC        0xE0F5E1E2u
+#define EROFS_MAGIC_OFFSET 1024
+
+static bool is_image(const char *path)
+{
+    uint64_t size;
+    uint32_t magic = 0;
+    struct thaw_error unused;
+    cleanup_close int fd = file_open_regular(path, THAW_FAIL_BUNDLE, &size, &unused);
+    if (fd < 0 || file_pread_full(fd, &magic, sizeof(magic), EROFS_MAGIC_OFFSET, &unused) < 0)
+        return false;
+    return le32toh(magic) == EROFS_MAGIC;
+}
+
+/* What it is shows only on the disk; whether it is anything at all is said last, by load(). */
+static int build_root_image(struct bundle_builder *builder, struct thaw_error *err)
+{
+    struct bundle *bundle = builder->bundle;
+    if (!is_image(bundle->root))
+        return 0;
+    bundle->root_image = realpath(bundle->root, NULL);
+    if (!bundle->root_image)
+        return thaw_fail(err, errno, "%s", bundle->root);
+    spec_writer_put_strings(&builder->spec, THAW_SPEC_ROOT_DEVICE, THAW_SPEC_ROOT_SERIAL, "erofs");
+    return 0;
+}
+
 static int build_root(struct bundle_builder *builder, const struct config_value *root,
                       struct thaw_error *err)
 {
@@ -139,7 +168,7 @@ static int build_root(struct bundle_builder *builder, const struct config_value 
         return rc;
     if (readonly)
         spec_writer_put(&builder->spec, THAW_SPEC_ROOT_READONLY, NULL, 0);
-    return 0;
+    return build_root_image(builder, err);
 }
 
 static int build_uts_name(struct bundle_builder *builder, const struct config_value *root,
@@ -228,6 +257,17 @@ static int build_spec(struct bundle *bundle, const char *dir, const struct bundl
     return rc;
 }
 
+static int check_root(const struct bundle *bundle, struct thaw_error *err)
+{
+    struct stat st;
+    if (bundle->root_image)
+        return 0;
+    if (stat(bundle->root, &st) == 0 && S_ISREG(st.st_mode))
+        return thaw_fail_as(err, THAW_FAIL_BUNDLE, EINVAL,
+                            "%s: neither a directory nor an EROFS image", bundle->root);
+    return check_directory(bundle->root, err);
+}
+
 static int load(struct bundle *bundle, const char *dir, const struct bundle_options *options,
                 struct thaw_error *err)
 {
@@ -235,7 +275,7 @@ static int load(struct bundle *bundle, const char *dir, const struct bundle_opti
     if (rc == 0)
         rc = build_spec(bundle, dir, options, err);
     if (rc == 0)
-        rc = check_directory(bundle->root, err);
+        rc = check_root(bundle, err);
     return rc;
 }
 
@@ -263,6 +303,7 @@ void bundle_destroy(struct bundle *bundle)
     free(bundle->packs);
     free(bundle->args);
     free(bundle->root);
+    free(bundle->root_image);
     free(bundle->spec);
     json_decref(bundle->config);
     free(bundle);

@@ -31,7 +31,8 @@ struct bundle_pack {
 struct bundle {
     void *spec;       /* the file for THAW_SPEC_PATH */
     size_t spec_size; /* bytes, at most THAW_SPEC_SIZE_MAX */
-    char *root;       /* root.path, resolved against the bundle: a directory when it was loaded */
+    char *root;       /* root.path, resolved against the bundle, and there when it was loaded */
+    char *root_image; /* the same, absolute, when it is an EROFS image; NULL: a directory */
     struct bundle_pack *packs; /* sources of read-only bind mounts */
     size_t pack_count;
     bool terminal;     /* process.terminal */

@@ -54,7 +54,7 @@ static int build_command(const struct bundle *bundle, const char *output, struct
         rc = add_argument(command, "--output");
     if (rc == 0)
         rc = add_argument(command, "%s", output);
-    if (rc == 0)
+    if (rc == 0 && !bundle->root_image)
         rc = add_argument(command, "rootfs=%s", bundle->root);
     for (size_t i = 0; rc == 0 && i < bundle->pack_count; i++)
         rc = add_argument(command, "%s=%s", bundle->packs[i].name, bundle->packs[i].source);

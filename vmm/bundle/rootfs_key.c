@@ -78,7 +78,7 @@ int rootfs_key(const struct bundle *bundle, char key[ROOTFS_KEY_SIZE], uint64_t 
 
     struct digest digest = {.state = state};
     add_string(&digest, ARCHIVE_FORMAT);
-    int rc = add_tree(&digest, "rootfs", bundle->root, err);
+    int rc = bundle->root_image ? 0 : add_tree(&digest, "rootfs", bundle->root, err);
     for (size_t i = 0; rc == 0 && i < bundle->pack_count; i++)
         rc = add_tree(&digest, bundle->packs[i].name, bundle->packs[i].source, err);
     if (rc < 0)

@@ -13,6 +13,7 @@ static const struct verb {
     int (*run)(int argc, char **argv);
 } verbs[] = {
     {"run", "boot a microVM and run an OCI bundle's process in it", cli_run},
+    {"image", "import container images for run, list and remove them", cli_image},
     {"doctor", "say what this host can run, and what to mend", cli_doctor},
 };
 

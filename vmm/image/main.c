@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * thaw-image: makes the archives that thaw loads into its guests' initramfs. A program of its own
- * because it needs libarchive, which is slow to start and which running a guest does not need.
+ * thaw-image: imports container images into the store, and makes the archives that thaw loads
+ * into its guests' initramfs. A program of its own because it needs libarchive, which is slow to
+ * start and which running a guest does not need. `thaw image` becomes this program.
  */
+#include "vmm/image/interrupt.h"
 #include "vmm/image/pack.h"
+#include "vmm/image/verbs.h"
+#include "vmm/image/worker.h"
 
 #include <getopt.h>
-#include <signal.h>
-#include <stdbool.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +18,17 @@
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char help[] =
+    "Usage: %1$s import SOURCE --name NAME     from a container image or a directory\n"
+    "       %1$s list [--json]                 the images that there are\n"
+    "       %1$s inspect NAME                  one of them, as JSON\n"
+    "       %1$s rm NAME                       away with it\n"
+    "\n"
+    "Images are what `thaw run NAME` runs: a read-only file system that every guest of the image\n"
+    "shares, and a configuration. They are kept in $THAW_IMAGES, else in\n"
+    "${XDG_DATA_HOME:-~/.local/share}/thaw/images. `%1$s COMMAND --help` tells more.\n";
+
+static const char pack_help[] =
+    "\n"
     "Usage: thaw-image pack --output FILE NAME=DIR [NAME=DIR...]\n"
     "\n"
     "Packs each DIR (a directory, or one file) under NAME into one uncompressed cpio archive\n"
@@ -25,7 +39,8 @@ static const char help[] =
     "      --help          print this\n"
     "      --version       print the version\n"
     "\n"
-    "Exit status: 0 done, 1 failed, 2 wrong usage.\n"
+    "Exit status: 0 done, 2 wrong usage, 1 failed; of the other commands the number that thaw(1)\n"
+    "gives the failure.\n"
     "\n"
     "Example: thaw-image pack --output web.cpio rootfs=web/rootfs\n";
 
@@ -38,11 +53,6 @@ __attribute__((format(printf, 1, 2))) static int usage(const char *why, ...)
     fputs(" (see thaw-image --help)\n", stderr);
     va_end(args);
     return EXIT_USAGE;
-}
-
-static int print(const char *text)
-{
-    return fputs(text, stdout) < 0 || fflush(stdout) != 0 ? EXIT_FAILED : EXIT_OK;
 }
 
 /* Splits "NAME=DIR" in place. */
@@ -81,17 +91,6 @@ static int read_trees(char **arguments, size_t count, struct pack_tree *trees)
     return EXIT_OK;
 }
 
-/* pack_trees() asks for these between its steps. */
-static void block_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-}
-
 static int pack(const char *output, char **arguments, size_t count)
 {
     struct pack_tree *trees = calloc(count, sizeof(*trees));
@@ -103,7 +102,7 @@ static int pack(const char *output, char **arguments, size_t count)
     int status = read_trees(arguments, count, trees);
     if (status == EXIT_OK) {
         struct thaw_error err = {0};
-        block_signals();
+        interrupt_block();
         if (pack_trees(output, trees, count, &err) < 0) {
             fprintf(stderr, "thaw-image: %s\n", err.message);
             status = EXIT_FAILED;
@@ -113,41 +112,95 @@ static int pack(const char *output, char **arguments, size_t count)
     return status;
 }
 
-int main(int argc, char **argv)
+static int verb_pack(int argc, char **argv)
 {
-    enum { OPTION_HELP = 256, OPTION_VERSION };
-    static const struct option options[] = {{"output", required_argument, NULL, 'o'},
-                                            {"help", no_argument, NULL, OPTION_HELP},
-                                            {"version", no_argument, NULL, OPTION_VERSION},
-                                            {0}};
+    static const struct option options[] = {{"output", required_argument, NULL, 'o'}, {0}};
     const char *output = NULL;
     int option;
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":o:", options, NULL)) !=
-           -1) { // NOLINT(concurrency-*)
-        switch (option) {
-        case 'o':
-            output = optarg;
-            break;
-        case OPTION_HELP:
-            return print(help);
-        case OPTION_VERSION:
-            return print("thaw-image " THAW_VERSION "\n");
-        case ':':
+    while ((option = getopt_long(argc, argv, ":o:", options, NULL)) != // NOLINT(concurrency-*)
+           -1) {
+        if (option == ':')
             return usage("%s needs a value", argv[optind - 1]);
-        default:
+        if (option != 'o')
             return usage("%s: unknown option", argv[optind - 1]);
-        }
+        output = optarg;
     }
-
-    if (optind == argc)
-        return usage("no command given");
-    if (strcmp(argv[optind], "pack") != 0)
-        return usage("%s: unknown command", argv[optind]);
-    optind++;
     if (!output || output[0] == '\0')
         return usage("pack needs --output FILE");
     if (optind == argc)
         return usage("pack needs NAME=DIR");
     return pack(output, argv + optind, (size_t)(argc - optind));
+}
+
+static int print_help(const struct front *front)
+{
+    printf(help, front->command);
+    if (!front->by_thaw)
+        fputs(pack_help, stdout);
+    return fflush(stdout) != 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+static int print_version(const struct front *front)
+{
+    printf("%s %s\n", front->program, THAW_VERSION);
+    return fflush(stdout) != 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+static bool is_one_of(const char *word, const char *a, const char *b)
+{
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0;
+}
+
+/* What is for thaw's own use, and not through `thaw image`. */
+static int run_internal(int argc, char **argv)
+{
+    if (strcmp(argv[0], "pack") == 0)
+        return verb_pack(argc, argv);
+    if (strcmp(argv[0], "assemble") == 0)
+        return worker_main(argc - 1, argv + 1);
+    return -1;
+}
+
+static int run(const struct front *front, int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(const struct front *front, int argc, char **argv);
+    } verbs[] = {
+        {"import", verb_import}, {"list", verb_list}, {"inspect", verb_inspect}, {"rm", verb_rm}};
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        if (strcmp(argv[0], verbs[i].name) == 0)
+            return verbs[i].run(front, argc, argv);
+    }
+    int status = front->by_thaw ? -1 : run_internal(argc, argv);
+    if (status >= 0)
+        return status;
+    fprintf(stderr, "%s: %.80s: unknown %s (see %s --help)%s\n", front->program, argv[0],
+            argv[0][0] == '-' ? "option" : "command", front->command,
+            front->by_thaw ? " [usage]" : "");
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    /* libarchive takes names of pax headers as UTF-8; in the C locale it would not give them. */
+    if (!setlocale(LC_CTYPE, "C.UTF-8"))
+        setlocale(LC_CTYPE, "");
+    const char *name = argc > 0 ? strrchr(argv[0], '/') : NULL;
+    name = name ? name + 1 : argc > 0 ? argv[0] : "";
+    bool by_thaw = strcmp(name, "thaw") == 0;
+    const struct front front = {.program = by_thaw ? "thaw" : "thaw-image",
+                                .command = by_thaw ? "thaw image" : "thaw-image",
+                                .by_thaw = by_thaw};
+    if (argc < 2) {
+        fprintf(stderr, "%s: no command given (see %s --help)%s\n", front.program, front.command,
+                by_thaw ? " [usage]" : "");
+        return EXIT_USAGE;
+    }
+    if (is_one_of(argv[1], "--help", "-h"))
+        return print_help(&front);
+    if (is_one_of(argv[1], "--version", "-V"))
+        return print_version(&front);
+    return run(&front, argc - 1, argv + 1);
 }

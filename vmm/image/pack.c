@@ -3,6 +3,7 @@
 
 #include "vmm/base/cleanup.h"
 #include "vmm/bundle/tree.h"
+#include "vmm/image/interrupt.h"
 #include "vmm/image/staged_file.h"
 
 #include <archive.h>
@@ -12,7 +13,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <search.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -66,22 +66,6 @@ static int fail_archive(const struct packer *packer, struct thaw_error *err)
     const char *why = archive_error_string(packer->archive);
     int code = archive_errno(packer->archive);
     return fail(code > 0 ? code : EIO, err, "%s", why ? why : "libarchive failed");
-}
-
-/* The signals are blocked, and asked for between entries and blocks: so there is no handler, and
- * the half-written file is removed on the same path as after any other failure. */
-static int check_interrupted(struct thaw_error *err)
-{
-    static const struct timespec now = {0};
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    int number = sigtimedwait(&set, NULL, &now);
-    if (number <= 0)
-        return 0;
-    return fail(ECANCELED, err, "interrupted by SIG%s", sigabbrev_np(number));
 }
 
 static int compare_links(const void *a, const void *b)
@@ -140,7 +124,7 @@ static int write_contents(struct packer *packer, int fd, uint64_t size, const ch
                           struct thaw_error *err)
 {
     while (size > 0) {
-        int rc = check_interrupted(err);
+        int rc = interrupt_check(err);
         if (rc < 0)
             return rc;
         ssize_t n = read(fd, packer->data, size < READ_SIZE ? (size_t)size : READ_SIZE);
@@ -216,7 +200,7 @@ static int write_entry(struct packer *packer, const struct tree_entry *entry, co
 static int visit(void *context, const struct tree_entry *entry, struct thaw_error *err)
 {
     struct packer *packer = context;
-    int rc = check_interrupted(err);
+    int rc = interrupt_check(err);
     if (rc < 0 || S_ISSOCK(entry->st->st_mode))
         return rc;
 
@@ -339,7 +323,7 @@ int pack_trees(const char *output, const struct pack_tree *trees, size_t count,
     if (rc == 0)
         rc = write_archive(file.fd, trees, count, err);
     if (rc == 0)
-        rc = check_interrupted(err);
+        rc = interrupt_check(err);
     if (rc == 0)
         rc = staged_file_publish(&file, err);
     return rc;

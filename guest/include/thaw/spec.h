@@ -17,6 +17,7 @@
 #define THAW_SPEC_PATH     "/thaw.spec" /* in the initramfs */
 #define THAW_SPEC_ROOTFS   "/rootfs"    /* root.path, unpacked in the initramfs */
 #define THAW_SPEC_BINDS    "/binds"     /* /binds/<n>: packed sources of read-only bind mounts */
+#define THAW_SPEC_ROOT_SERIAL "root"   /* of the disk with a root file system image */
 #define THAW_SPEC_MAGIC    0x4345505357414854ull /* "THAWSPEC" */
 #define THAW_SPEC_VERSION  1u
 #define THAW_SPEC_SIZE_MAX (1u << 20)
@@ -65,6 +66,9 @@ enum thaw_spec_tag {
     THAW_SPEC_MASKED_PATH = THAW_SPEC_TAG(25),   /* string, absolute */
     THAW_SPEC_READONLY_PATH = THAW_SPEC_TAG(26), /* string, absolute */
     THAW_SPEC_DEVICE = THAW_SPEC_TAG(27),        /* struct thaw_spec_device, then path */
+    /* serial number of a block device, type of its file system: that is the root, and read-only;
+     * writes go to a tmpfs over it unless ROOT_READONLY. Absent: THAW_SPEC_ROOTFS */
+    THAW_SPEC_ROOT_DEVICE = THAW_SPEC_TAG(28),
     /* kernel settings */
     THAW_SPEC_NAMESPACES = THAW_SPEC_TAG(40), /* u64 CLONE_NEW* flags; never CLONE_NEWNET */
     THAW_SPEC_UID_MAP = THAW_SPEC_TAG(41),    /* struct thaw_spec_id_map, one record each */

@@ -46,6 +46,7 @@ struct request {
 struct blk {
     struct virtio_device base;
     struct blk_io io;
+    bool has_io;
     struct loop_source *source;
     uint64_t capacity; /* sectors */
     bool read_only;
@@ -315,12 +316,19 @@ static void blk_config_read(struct virtio_device *device, uint32_t offset, void 
     memcpy(to, (const char *)&blk_of(device)->config + offset, size);
 }
 
+static void blk_free(struct blk *blk)
+{
+    if (!blk)
+        return;
+    loop_remove(blk->source);
+    if (blk->has_io)
+        blk_io_destroy(&blk->io);
+    free(blk);
+}
+
 static void blk_destroy(struct virtio_device *device)
 {
-    struct blk *blk = blk_of(device);
-    loop_remove(blk->source);
-    blk_io_destroy(&blk->io);
-    free(blk);
+    blk_free(blk_of(device));
 }
 
 /* ---- state -------------------------------------------------------------------------------- */
@@ -408,6 +416,7 @@ static int open_io(struct blk *blk, const struct blk_config *config, struct thaw
                             "kernel.io_uring_disabled must be 0, and no seccomp filter forbid it)",
                             config->path, strerror(-rc));
     (void)take_fd(&fd);
+    blk->has_io = true;
     return 0;
 }
 
@@ -423,27 +432,30 @@ static int set_serial(struct blk *blk, const struct blk_config *config, struct t
     return 0;
 }
 
+static void cleanup_blk_fn(struct blk **blk)
+{
+    blk_free(*blk);
+}
+
 int blk_create(const struct blk_config *config, const struct virtio_context *context,
                struct virtio_device **out, struct thaw_error *err)
 {
     /* Large, but only what is used of it is ever touched. */
-    cleanup_free struct blk *blk = calloc(1, sizeof(*blk));
+    cleanup(cleanup_blk_fn) struct blk *blk = calloc(1, sizeof(*blk));
     if (!blk)
         return thaw_fail(err, ENOMEM, "--disk %s", config->path);
     blk->read_only = config->read_only;
-    int rc = set_serial(blk, config, err);
+    int rc = open_io(blk, config, err);
     if (rc == 0)
-        rc = open_io(blk, config, err);
+        rc = set_serial(blk, config, err);
     if (rc < 0)
         return rc;
     fill_config(blk);
     virtio_device_init(&blk->base, &ops, context, features_of(blk), 1, QUEUE_SIZE);
     rc = loop_add(context->loop, blk_io_descriptor(&blk->io), EPOLLIN, on_finished, blk,
                   &blk->source, err);
-    if (rc < 0) {
-        blk_io_destroy(&blk->io);
+    if (rc < 0)
         return thaw_context(err, "--disk %s", config->path);
-    }
     *out = &take(blk)->base;
     return 0;
 }

@@ -589,17 +589,17 @@ Test(virtio_blk, bad_ranges_are_refused_whole)
     const uint32_t unmap = VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
     const struct {
         const char *name;
-        uint32_t type;
         struct virtio_blk_discard_write_zeroes range;
+        uint32_t type;
         uint8_t status;
     } rows[] = {
-        {"discard with the unmap flag", VIRTIO_BLK_T_DISCARD, {0, 1, unmap}, VIRTIO_BLK_S_UNSUPP},
-        {"unknown flag", VIRTIO_BLK_T_WRITE_ZEROES, {0, 1, 2}, VIRTIO_BLK_S_UNSUPP},
-        {"no sectors", VIRTIO_BLK_T_DISCARD, {0, 0, 0}, VIRTIO_BLK_S_IOERR},
-        {"behind the end", VIRTIO_BLK_T_DISCARD, {SECTORS, 1, 0}, VIRTIO_BLK_S_IOERR},
-        {"over the end", VIRTIO_BLK_T_WRITE_ZEROES, {1, SECTORS, 0}, VIRTIO_BLK_S_IOERR},
-        {"overflow", VIRTIO_BLK_T_DISCARD, {UINT64_MAX, 2, 0}, VIRTIO_BLK_S_IOERR},
-        {"all ones", VIRTIO_BLK_T_DISCARD, {UINT64_MAX, UINT32_MAX, 0}, VIRTIO_BLK_S_IOERR},
+        {"discard with the unmap flag", {0, 1, unmap}, VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_S_UNSUPP},
+        {"unknown flag", {0, 1, 2}, VIRTIO_BLK_T_WRITE_ZEROES, VIRTIO_BLK_S_UNSUPP},
+        {"no sectors", {0, 0, 0}, VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_S_IOERR},
+        {"behind the end", {SECTORS, 1, 0}, VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_S_IOERR},
+        {"over the end", {1, SECTORS, 0}, VIRTIO_BLK_T_WRITE_ZEROES, VIRTIO_BLK_S_IOERR},
+        {"overflow", {UINT64_MAX, 2, 0}, VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_S_IOERR},
+        {"all ones", {UINT64_MAX, UINT32_MAX, 0}, VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_S_IOERR},
     };
     struct disk disk;
     start(&disk);

@@ -290,17 +290,19 @@ static void on_connection(void *ctx, uint32_t events);
 static struct connection *new_connection(struct vsock_table *t, int fd)
 {
     cleanup_close int owned = fd;
-    cleanup_free struct connection *c = calloc(1, sizeof(*c));
     struct thaw_error ignored = {0};
-    if (!c || t->count >= VSOCK_CONNECTIONS_MAX)
+    struct connection *c = t->count < VSOCK_CONNECTIONS_MAX ? calloc(1, sizeof(*c)) : NULL;
+    if (!c)
         return NULL;
-    if (loop_add(t->loop, fd, 0, on_connection, c, &c->source, &ignored) < 0)
+    if (loop_add(t->loop, fd, 0, on_connection, c, &c->source, &ignored) < 0) {
+        free(c);
         return NULL;
+    }
     c->table = t;
     c->fd = take_fd(&owned);
     t->count++;
     LIST_INSERT_HEAD(&t->all, c, in_all);
-    return take(c);
+    return c;
 }
 
 static bool open_for_guest(struct vsock_table *t, const struct vsock_header *request)

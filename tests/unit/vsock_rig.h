@@ -21,12 +21,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define RX_BUFFERS     8u
-#define RX_SIZE        4096u
-#define GUEST_CID      42u
-#define GUEST_WINDOW   8192u
-#define HEADER         ((uint32_t)sizeof(struct vsock_header))
-#define DISCARD_DOMAIN 7u /* no type of socket */
+#define RX_BUFFERS   8u
+#define RX_SIZE      4096u
+#define GUEST_CID    42u
+#define GUEST_WINDOW 8192u
+#define HEADER       ((uint32_t)sizeof(struct vsock_header))
 
 enum { RX, TX, EVENT };
 

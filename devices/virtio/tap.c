@@ -119,9 +119,12 @@ static int check_flags(int fd, short flags, struct thaw_error *err)
     return 0;
 }
 
-static int set_nonblocking(int fd, struct thaw_error *err)
+/* It was inherited, so it would be again, by every helper. */
+static int set_descriptor(int fd, struct thaw_error *err)
 {
     int flags = fcntl(fd, F_GETFL);
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        return thaw_fail(err, errno, "FD_CLOEXEC");
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return thaw_fail(err, errno, "O_NONBLOCK");
     return 0;
@@ -137,7 +140,7 @@ int tap_adopt(int fd, struct tap *tap, struct thaw_error *err)
     int rc = check_flags(fd, request.ifr_flags, err);
     if (rc < 0)
         return rc;
-    if (set_header(fd, err) < 0 || set_nonblocking(fd, err) < 0)
+    if (set_header(fd, err) < 0 || set_descriptor(fd, err) < 0)
         return thaw_context(err, "--net fd=%d", fd);
     /* Its name may mean another interface here: the MTU stays unknown. */
     *tap = (struct tap){.fd = fd};

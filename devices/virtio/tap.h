@@ -30,8 +30,9 @@ int tap_open(const char *name, struct tap *tap, struct thaw_error *err);
 /*
  * Prepares a descriptor that somebody else has opened, maybe in another network namespace, so that
  * it is like one of tap_open(). It must be attached to a TAP with IFF_NO_PI and IFF_VNET_HDR
- * (THAW_FAIL_USAGE, "--net fd=N: "). On success `tap->fd` is `fd` itself, which is nonblocking from
- * now on, for everybody that shares it. On failure it is as it was or partly prepared, and open.
+ * (THAW_FAIL_USAGE, "--net fd=N: "). On success `tap->fd` is `fd` itself, closed on exec, and
+ * nonblocking from now on for everybody that shares it. On failure it is as it was or partly
+ * prepared, and open.
  */
 int tap_adopt(int fd, struct tap *tap, struct thaw_error *err);
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/cli/device_options.h"
 
+#include "devices/virtio/tap.h"
 #include "vmm/cli/cli.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -14,8 +16,9 @@
 const char device_options_help[] =
     "      --disk PATH[,ro][,serial=TEXT]\n"
     "                            a disk: a file or block device; several become vda, vdb...\n"
-    "      --net tap=NAME|fd=N[,mac=ADDRESS]\n"
+    "      --net tap=NAME|fd=N[,mac=ADDRESS][,ip=ADDRESS/PREFIX[,gw=ADDRESS]]\n"
     "                            a network card on a TAP interface; several become eth0, eth1...\n"
+    "                            ip, gw: the guest's IPv4 address and gateway, eth0 only\n"
     "      --vsock PATH[,cid=N]  sockets between host and guest: connect to PATH and write\n"
     "                            `CONNECT port`; the guest's to the host come to PATH_port\n"
     "      --balloon SIZE        take that much memory from the guest at its start\n";
@@ -77,31 +80,98 @@ static int parse_mac(const char *text, uint8_t mac[6], struct thaw_error *err)
                         text);
 }
 
-int device_option_net(struct machine_devices *devices, char *text, struct thaw_error *err)
+static int parse_ipv4(const char *key, const char *text, uint8_t ipv4[4], struct thaw_error *err)
+{
+    if (inet_pton(AF_INET, text, ipv4) == 1)
+        return 0;
+    return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--net %s=%s: not an IPv4 address", key,
+                        text);
+}
+
+static int parse_address(char *text, struct mailbox_content *mailbox, struct thaw_error *err)
+{
+    char *slash = strchr(text, '/');
+    uint64_t prefix = 0;
+    if (!slash)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
+                            "--net ip=%s: expected an address and a prefix, such as 10.0.0.2/24",
+                            text);
+    *slash = '\0';
+    int rc = parse_ipv4("ip", text, mailbox->ipv4, err);
+    if (rc == 0)
+        rc = cli_parse_number("--net ip=ADDRESS/", slash + 1, 1, 32, &prefix, err);
+    mailbox->ipv4_prefix = (uint8_t)prefix;
+    return rc;
+}
+
+/* The guest's kernel would refuse a gateway that its own network does not have. */
+static int check_gateway(const struct mailbox_content *mailbox, struct thaw_error *err)
+{
+    uint32_t ipv4, gateway;
+    memcpy(&ipv4, mailbox->ipv4, sizeof(ipv4));
+    memcpy(&gateway, mailbox->ipv4_gateway, sizeof(gateway));
+    if (gateway == 0)
+        return 0;
+    if (mailbox->ipv4_prefix == 0)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--net gw=: needs ip=");
+    if (ntohl(ipv4 ^ gateway) >> (32 - mailbox->ipv4_prefix) != 0)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
+                            "--net gw=: not in the network of the guest's address");
+    return 0;
+}
+
+/* One part of --net. A descriptor is tried at once: it may be anything. */
+static int net_item(struct net_config *net, struct mailbox_content *mailbox, const char *key,
+                    char *value, struct thaw_error *err)
+{
+    uint64_t fd;
+    struct tap tap;
+    if (strcmp(key, "tap") == 0) {
+        net->tap = value;
+        return 0;
+    }
+    if (strcmp(key, "mac") == 0)
+        return parse_mac(value, net->mac, err);
+    if (strcmp(key, "ip") == 0)
+        return parse_address(value, mailbox, err);
+    if (strcmp(key, "gw") == 0)
+        return parse_ipv4(key, value, mailbox->ipv4_gateway, err);
+    if (strcmp(key, "fd") != 0)
+        return unknown_item("--net", key, err);
+    int rc = cli_parse_number("--net fd=", value, 0, INT_MAX, &fd, err);
+    if (rc == 0)
+        rc = tap_adopt((int)fd, &tap, err);
+    net->fd = rc == 0 ? tap.fd : -1;
+    return rc;
+}
+
+int device_option_net(struct machine_devices *devices, struct mailbox_content *mailbox, char *text,
+                      struct thaw_error *err)
 {
     if (devices->net_count == MACHINE_NETS_MAX)
         return too_many("--net", MACHINE_NETS_MAX, err);
     char *rest = text, *key, *value;
     struct net_config net = {.fd = -1};
+    struct mailbox_content address = {0};
     int rc = 0;
-    while (rc == 0 && next_item(&rest, &key, &value)) {
-        uint64_t fd;
-        if (strcmp(key, "tap") == 0 && value)
-            net.tap = value;
-        else if (strcmp(key, "fd") == 0 && value) {
-            rc = cli_parse_number("--net fd=", value, 0, INT_MAX, &fd, err);
-            net.fd = (int)fd;
-        } else if (strcmp(key, "mac") == 0 && value)
-            rc = parse_mac(value, net.mac, err);
-        else
-            rc = unknown_item("--net", key, err);
-    }
+    while (rc == 0 && next_item(&rest, &key, &value))
+        rc = value ? net_item(&net, &address, key, value, err) : unknown_item("--net", key, err);
     if (rc == 0 && !net.tap == (net.fd < 0))
         rc =
             thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--net: needs either tap=NAME or fd=NUMBER");
+    if (rc == 0 && address.ipv4_prefix > 0 && devices->net_count > 0)
+        rc = thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--net ip=: only for the first card");
     if (rc == 0)
-        devices->nets[devices->net_count++] = net;
-    return rc;
+        rc = check_gateway(&address, err);
+    if (rc < 0)
+        return rc;
+    if (devices->net_count == 0) {
+        memcpy(mailbox->ipv4, address.ipv4, sizeof(address.ipv4));
+        memcpy(mailbox->ipv4_gateway, address.ipv4_gateway, sizeof(address.ipv4_gateway));
+        mailbox->ipv4_prefix = address.ipv4_prefix;
+    }
+    devices->nets[devices->net_count++] = net;
+    return 0;
 }
 
 int device_option_vsock(struct machine_devices *devices, char *text, struct thaw_error *err)

@@ -30,9 +30,13 @@ static const char cmdline_base[] =
     "console=ttyS0 loglevel=1 panic=-1 oops=panic reboot=k,panic_warm swiotlb=noforce";
 
 struct run_options {
+    const char *image; /* name in the store: `bundle` is its directory then */
     const char *bundle, *kernel, *initrd, *cmdline_extra, *console, *warmup, *export_directory;
     uint64_t memory, cpus, timeout_ns;
     struct machine_devices devices;
+    struct mailbox_content mailbox; /* for a bundle */
+    char **args;     /* what came after "--"; NULL: none */
+    char directory[4096]; /* of the image */
     bool json;
 };
 
@@ -133,7 +137,7 @@ static int set_option(struct run_options *o, int option, struct thaw_error *err)
     case OPT_DISK:
         return device_option_disk(&o->devices, optarg, err);
     case OPT_NET:
-        return device_option_net(&o->devices, optarg, err);
+        return device_option_net(&o->devices, &o->mailbox, optarg, err);
     case OPT_VSOCK:
         return device_option_vsock(&o->devices, optarg, err);
     case OPT_BALLOON:
@@ -176,6 +180,8 @@ static int check_options(const struct run_options *o, int argc, char **argv, str
                             "--initrd: a bundle brings its own initramfs");
     if (o->warmup && !o->bundle)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--warmup: needs --bundle");
+    if (o->mailbox.ipv4_prefix > 0 && !o->bundle)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--net ip=: needs --bundle");
     int rc = check_memory(o->memory, err);
     if (rc == 0 && o->devices.balloon.target_pages >= o->memory / GUEST_PAGE_SIZE)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
@@ -278,10 +284,12 @@ static int check_host(const struct run_options *o, struct thaw_error *err)
                         "guest; use the nested rig: scripts/nested build/thaw run ...");
 }
 
+/* A workload's stdout has nothing in it but what the workload writes there; the kernel's last words
+ * are on stderr. A kernel alone has only its console to speak. */
 static int open_console(const struct run_options *o, struct thaw_error *err)
 {
     if (!o->console)
-        return STDOUT_FILENO;
+        return o->bundle ? STDERR_FILENO : STDOUT_FILENO;
     int fd = open(o->console, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0644);
     if (fd < 0) {
         thaw_fail(err, errno, "--console %s", o->console);
@@ -290,11 +298,13 @@ static int open_console(const struct run_options *o, struct thaw_error *err)
     return fd;
 }
 
-/* What a workload gets without asking: random numbers, at a rate that no program notices and no
- * guest can drain the host with, and a way to give memory back. */
+/* What a workload gets without asking: its standard streams; random numbers, at a rate that no
+ * program notices and no guest can drain the host with; and a way to give memory back. */
 static void add_usual_devices(struct machine_devices *devices)
 {
-    devices->has_rng = devices->has_balloon = true;
+    devices->has_ports = devices->has_rng = devices->has_balloon = true;
+    devices->ports = (struct ports_config){
+        .stdin_fd = STDIN_FILENO, .stdout_fd = STDOUT_FILENO, .stderr_fd = STDERR_FILENO};
     devices->rng = (struct rng_config){.bytes_per_second = 1u << 20, .burst = 256u << 10};
     devices->balloon.reporting = true;
 }
@@ -311,15 +321,15 @@ static int run_guest(const struct run_options *o, const struct guest_files *file
     struct machine_devices devices = o->devices;
     if (o->bundle)
         add_usual_devices(&devices);
-    const struct mailbox_content mailbox = {0};
     const struct machine_config config = {
         .vm = {.memory_size = o->memory, .vcpus = (unsigned)o->cpus},
         .kernel = files->kernel,
         .cmdline = files->cmdline,
         .initramfs = files->initramfs,
-        .mailbox = o->bundle ? &mailbox : NULL,
+        .mailbox = o->bundle ? &o->mailbox : NULL,
         .devices = &devices,
         .console_fd = console_fd,
+        .console_moves = o->bundle && !o->console,
     };
     const struct session_config session = {
         .input_fd = STDIN_FILENO,

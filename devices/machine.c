@@ -19,6 +19,14 @@ static void control_irq(void *ctx, bool level)
     vm_irq(ctx, IRQ_CONTROL, level);
 }
 
+/* Before anything of the workload comes out. */
+static void greet(struct machine *machine)
+{
+    machine->greeted = true;
+    if (machine->streams_fd >= 0 && machine_streams_on_console(machine))
+        writer_redirect(machine->console, machine->streams_fd);
+}
+
 /* On the vCPU that wrote the line: when the workload is over it goes no further, not even into
  * init's own reboot. */
 static void control_changed(void *ctx)
@@ -26,6 +34,8 @@ static void control_changed(void *ctx)
     struct machine *machine = ctx;
     struct guest_observation seen;
     control_observe(machine->control, &seen);
+    if (seen.hello && !machine->greeted)
+        greet(machine);
     if (seen.exited || seen.failed)
         vm_end(machine->vm, VM_END_WORKLOAD, 0, NULL);
     eventfd_write(machine->news_fd, 1);
@@ -137,7 +147,7 @@ static int plug_all(struct machine *m, const struct machine_devices *d, struct t
     if (rc == 0 && d->vsock.path)
         rc = plug(m, vsock_create(&d->vsock, &context, &device, err), &device, err);
     if (rc == 0 && d->has_ports)
-        rc = plug(m, ports_create(&d->ports, &context, &device, err), &device, err);
+        rc = plug(m, ports_create(&d->ports, &context, &m->ports, err), &m->ports, err);
     if (rc == 0 && d->has_rng)
         rc = plug(m, rng_create(&d->rng, &context, &device, err), &device, err);
     if (rc == 0 && d->has_balloon)
@@ -187,6 +197,7 @@ int machine_create(const struct machine_config *config, struct machine **out,
     if (!m)
         return thaw_fail(err, ENOMEM, "machine");
     m->news_fd = m->room_fd = -1;
+    m->streams_fd = config->console_moves ? config->devices->ports.stdout_fd : -1;
 
     int rc = vm_create(&config->vm, &m->vm, err);
     if (rc == 0)
@@ -243,6 +254,30 @@ void machine_observe(struct machine *m, struct guest_observation *seen)
     eventfd_t ignored;
     eventfd_read(m->news_fd, &ignored);
     control_observe(m->control, seen);
+}
+
+bool machine_streams_on_console(struct machine *m)
+{
+    return !m->ports || !ports_are_open(m->ports);
+}
+
+bool machine_flush(struct machine *m, unsigned timeout_ms)
+{
+    bool flushed = !m->ports || ports_flush(m->ports, timeout_ms);
+    return writer_flush(m->console, timeout_ms) && flushed;
+}
+
+int machine_output_error(struct machine *m)
+{
+    const int errors[] = {
+        m->ports ? ports_report(m->ports, PORTS_STDOUT).error : 0,
+        m->ports ? ports_report(m->ports, PORTS_STDERR).error : 0,
+        writer_report(m->console).error,
+    };
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
+        if (errors[i] != 0 && errors[i] != EPIPE)
+            return errors[i];
+    return 0;
 }
 
 size_t machine_input(struct machine *m, const void *bytes, size_t size)

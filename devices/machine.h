@@ -50,6 +50,9 @@ struct machine_config {
     const struct mailbox_content *mailbox; /* NULL: no mailbox is written */
     const struct machine_devices *devices; /* NULL: none */
     int console_fd; /* where the console's output goes; not owned, not closed */
+    /* It goes to devices->ports.stdout_fd instead, once init has said hello without having opened
+     * the ports: then the console carries the workload's streams. */
+    bool console_moves;
 };
 
 struct machine {
@@ -63,6 +66,9 @@ struct machine {
     struct loop *loop; /* serves the virtio devices */
     unsigned slot_count;
     struct virtio_slot slots[ARCH_VIRTIO_MAX];
+    struct virtio_device *ports; /* one of them: the standard streams; NULL: none */
+    int streams_fd;              /* where the console goes when it carries them; -1: it stays */
+    bool greeted;                /* hello was seen; on the control port's side */
     int news_fd; /* eventfd: the control port heard something, see machine_observe() */
     int room_fd; /* eventfd: the console can take input again */
 };
@@ -79,6 +85,18 @@ int machine_start(struct machine *machine, struct thaw_error *err);
 /* Takes what the control port has heard. Call it when news_fd is readable; it empties news_fd.
  * (That the workload is over ends the VM by itself, with VM_END_WORKLOAD.) */
 void machine_observe(struct machine *machine, struct guest_observation *seen);
+
+/* Whether the workload's standard streams are on the console and not on ports of their own. Known
+ * once hello has been observed. */
+bool machine_streams_on_console(struct machine *machine);
+
+/* Waits until all output that the guest has given is written or discarded, for at most about
+ * `timeout_ms` each. Returns whether it is. Stop the vCPUs first. */
+bool machine_flush(struct machine *machine, unsigned timeout_ms);
+
+/* errno of the first output that could not be written; 0 when none. A reader that went away (EPIPE)
+ * does not count: it has had what it wanted. */
+int machine_output_error(struct machine *machine);
 
 /* Offers console input; returns how many bytes were taken (0 to size). When fewer than offered,
  * room_fd becomes readable once there is room. */

@@ -28,7 +28,9 @@ struct session {
     int signal_fd;
     unsigned impatience;
     struct terminal terminal; /* the user's, as it was */
-    /* Input that was read and not yet taken by the UART. */
+    /* A guest without ports has its standard input on the console. Here: what was read for it and
+     * not yet taken by the UART. */
+    bool feeds_console;
     char input[INPUT_CHUNK];
     size_t input_at, input_size;
     uint64_t input_total;     /* bytes that the UART has taken */
@@ -156,6 +158,7 @@ static void handle_news(struct session *s)
     machine_observe(s->machine, &s->seen);
     if (greeted || !s->seen.hello)
         return;
+    s->feeds_console = machine_streams_on_console(s->machine);
     /* Not before: until the workload can get a Ctrl-C, it is thaw that should. */
     if (s->config->terminal)
         terminal_make_raw(s->config->input_fd, &s->terminal);
@@ -196,7 +199,7 @@ static int check_clock(struct session *s, struct thaw_error *err)
 static int turn(struct session *s, struct thaw_error *err)
 {
     /* stdin is read once init listens, and only when the last chunk is gone. */
-    bool want_input = s->seen.hello && !s->input_ended && s->input_size == 0;
+    bool want_input = s->feeds_console && !s->input_ended && s->input_size == 0;
     struct pollfd fds[] = {
         {.fd = s->machine->vm->ended_fd, .events = POLLIN},
         {.fd = s->machine->news_fd, .events = POLLIN},
@@ -221,12 +224,12 @@ static int turn(struct session *s, struct thaw_error *err)
     return rc < 0 ? rc : check_clock(s, err);
 }
 
-/* Waits until the console's output is written, still minding signals and the clock: a reader
+/* Waits until the guest's output is written, still minding signals and the clock: a reader
  * that takes its time is waited for, one that never comes back is not. */
 static int flush_output(struct session *s, struct thaw_error *err)
 {
     int rc = 0;
-    while (rc == 0 && !writer_flush(s->machine->console, 50)) {
+    while (rc == 0 && !machine_flush(s->machine, 50)) {
         rc = handle_signals(s, err);
         if (rc == 0 && s->deadline_ns && clock_monotonic_ns() >= s->deadline_ns)
             rc = thaw_fail_as(err, THAW_FAIL_TIMEOUT, ETIMEDOUT,
@@ -235,12 +238,11 @@ static int flush_output(struct session *s, struct thaw_error *err)
     return rc;
 }
 
-/* Output that could not be written is a failure, whatever the workload's status. A reader that went
- * away (EPIPE) is not: it has had what it wanted. */
+/* Output that could not be written is a failure, whatever the workload's status. */
 static int check_output(struct session *s, struct thaw_error *err)
 {
-    int code = writer_report(s->machine->console).error;
-    if (code == 0 || code == EPIPE)
+    int code = machine_output_error(s->machine);
+    if (code == 0)
         return 0;
     thaw_fail(err, code, "output");
     return thaw_reclassify(err, THAW_FAIL_IO);

@@ -126,9 +126,11 @@ int loop_start(struct loop *loop, struct thaw_error *err)
     eventfd_read(loop->wake_fd, &ignored);
     atomic_store(&loop->stopping, false);
 
-    /* Signals are the owner's business; a device that loses its reader gets EPIPE. */
+    /* Signals are the owner's business; a device that loses its reader gets EPIPE. But a background
+     * job that reads its terminal has to stop like any other. */
     sigset_t all, before;
     sigfillset(&all);
+    sigdelset(&all, SIGTTIN);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int rc = pthread_create(&loop->thread, NULL, loop_main, loop);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

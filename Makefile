@@ -110,6 +110,11 @@ $(O)/unit-tests-san: $(call objects,san,$(TEST_SRC))
 $(O)/hold: tests/integration/hold.c $(O)/libthaw.a
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) -static $(LDFLAGS) $^ $(LIBS) -o $@
 
+# Either end of a virtio socket: the same program in the guest and on the host.
+$(O)/vsock-peer: tests/integration/vsock_peer.c Makefile
+	@mkdir -p $(@D)
+	$(call say,MUSL,$@)$(MUSLCC) $(CPPFLAGS) $(INIT_CFLAGS) $(GC) $< -o $@
+
 $(O)/bench-mark: tests/bench/mark.c
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -ljansson -o $@
@@ -136,10 +141,11 @@ $(O)/fuzz/libthaw.a: $(call objects,fuzz/obj,$(FUZZ_LIB_SRC))
 FUZZ_LINK = $(CLANG) -pthread $(SANITIZE) -fsanitize=fuzzer
 # The harness of the virtio devices counts what goes through their queues.
 FUZZ_WRAP := -Wl,--wrap=virtq_pop,--wrap=virtq_unpop,--wrap=virtq_push,--wrap=virtq_reset
-$(O)/fuzz/virtio_%: $(O)/fuzz/obj/tests/fuzz/fuzz_virtio_%.o \
-                    $(O)/fuzz/obj/tests/fuzz/virtio_harness.o $(O)/fuzz/libthaw.a
+$(filter $(O)/fuzz/virtio_%,$(FUZZ_TARGETS)): $(O)/fuzz/%: $(O)/fuzz/obj/tests/fuzz/fuzz_%.o \
+        $(O)/fuzz/obj/tests/fuzz/virtio_harness.o $(O)/fuzz/libthaw.a
 	$(call say,LINK,$@)$(FUZZ_LINK) $(FUZZ_WRAP) $^ $(LIBS) -o $@
-$(O)/fuzz/%: $(O)/fuzz/obj/tests/fuzz/fuzz_%.o $(O)/fuzz/libthaw.a
+$(filter-out $(O)/fuzz/virtio_%,$(FUZZ_TARGETS)): $(O)/fuzz/%: \
+        $(O)/fuzz/obj/tests/fuzz/fuzz_%.o $(O)/fuzz/libthaw.a
 	$(call say,LINK,$@)$(FUZZ_LINK) $^ $(LIBS) -o $@
 .PHONY: fuzz
 fuzz: $(FUZZ_TARGETS)
@@ -155,7 +161,7 @@ demo: setup
 	@scripts/demo
 
 test: setup
-	@$(MAKE) --no-print-directory -j$$(nproc) all guests $(O)/unit-tests $(O)/unit-tests-san $(O)/hold
+	@$(MAKE) --no-print-directory -j$$(nproc) all guests $(O)/unit-tests $(O)/unit-tests-san $(O)/hold $(O)/vsock-peer
 	@scripts/test
 
 bench-boot: setup

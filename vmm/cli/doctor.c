@@ -6,12 +6,13 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <liburing.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 
-enum finding_level { FINDING_OK, FINDING_SLOW, FINDING_BROKEN };
+enum finding_level { FINDING_OK, FINDING_SLOW, FINDING_LIMITED, FINDING_BROKEN };
 
 struct finding {
     enum finding_level level;
@@ -74,26 +75,52 @@ static void check_host(struct report *report)
         add(report, FINDING_OK, "host kind", NULL, "hardware virtualization");
 }
 
-/* Capabilities that are not needed to run but that restores use. */
+static const char later_kernel[] = "a newer host kernel has it; guests boot without it";
+
+/* What virtio devices cannot do without, and what is not needed to run but used by restores. */
 static void check_capabilities(struct report *report)
 {
     static const struct {
         long capability;
         const char *name;
+        enum finding_level without;
+        const char *mend;
     } wanted[] = {
-        {KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
-        {KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},
-        {KVM_CAP_XSAVE2, "KVM_CAP_XSAVE2"},
-        {KVM_CAP_TSC_DEADLINE_TIMER, "KVM_CAP_TSC_DEADLINE_TIMER"},
-        {KVM_CAP_ADJUST_CLOCK, "KVM_CAP_ADJUST_CLOCK"},
+        {KVM_CAP_IRQFD, "KVM_CAP_IRQFD", FINDING_BROKEN, "a newer host kernel has it"},
+        {KVM_CAP_IOEVENTFD_ANY_LENGTH, "KVM_CAP_IOEVENTFD_ANY_LENGTH", FINDING_BROKEN,
+         "a newer host kernel (4.4) has it"},
+        {KVM_CAP_XSAVE2, "KVM_CAP_XSAVE2", FINDING_SLOW, later_kernel},
+        {KVM_CAP_TSC_DEADLINE_TIMER, "KVM_CAP_TSC_DEADLINE_TIMER", FINDING_SLOW, later_kernel},
+        {KVM_CAP_ADJUST_CLOCK, "KVM_CAP_ADJUST_CLOCK", FINDING_SLOW, later_kernel},
     };
     struct thaw_error err;
     cleanup_close int fd = kvm_open(&err);
     for (size_t i = 0; fd >= 0 && i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         int has = ioctl(fd, KVM_CHECK_EXTENSION, wanted[i].capability);
-        add(report, has > 0 ? FINDING_OK : FINDING_SLOW, wanted[i].name,
-            "a newer host kernel has it; guests boot without it", has > 0 ? "yes" : "missing");
+        add(report, has > 0 ? FINDING_OK : wanted[i].without, wanted[i].name, wanted[i].mend,
+            has > 0 ? "yes" : "missing");
     }
+}
+
+static void check_io_uring(struct report *report)
+{
+    struct io_uring ring;
+    int rc = io_uring_queue_init(1, &ring, 0);
+    if (rc == 0)
+        io_uring_queue_exit(&ring);
+    add(report, rc == 0 ? FINDING_OK : FINDING_LIMITED, "io_uring",
+        "sysctl kernel.io_uring_disabled=0, and no seccomp filter that forbids it; without it "
+        "there are no disks and no images",
+        "%s", rc == 0 ? "works" : strerror(-rc));
+}
+
+static void check_tun(struct report *report)
+{
+    bool usable = access("/dev/net/tun", R_OK | W_OK) == 0;
+    add(report, usable ? FINDING_OK : FINDING_LIMITED, "/dev/net/tun",
+        errno == ENOENT ? "sudo modprobe tun; without it there is no --net"
+                        : "sudo chmod 666 /dev/net/tun; without it there is no --net",
+        "%s", usable ? "can be opened" : strerror(errno));
 }
 
 static void check_nx_huge_pages(struct report *report)
@@ -151,7 +178,7 @@ static void check_kernel_image(struct report *report)
 
 static const char *level_name(enum finding_level level)
 {
-    static const char *const names[] = {"ok", "slow", "broken"};
+    static const char *const names[] = {"ok", "slow", "limited", "broken"};
     return names[level];
 }
 
@@ -162,9 +189,9 @@ static void print_text(const struct report *report)
         printf("%s %s %s\n", name.sysname, name.release, name.machine);
     for (unsigned i = 0; i < report->count; i++) {
         const struct finding *f = &report->findings[i];
-        printf("%-6s  %-26s  %s\n", level_name(f->level), f->what, f->state);
+        printf("%-7s  %-28s  %s\n", level_name(f->level), f->what, f->state);
         if (f->mend)
-            printf("%-6s  %-26s  -> %s\n", "", "", f->mend);
+            printf("%-7s  %-28s  -> %s\n", "", "", f->mend);
     }
 }
 
@@ -191,7 +218,8 @@ static const char help[] =
     "\n"
     "Looks at this host and says what it can run: the kind of KVM, its capabilities,\n"
     "permissions, and settings that cost time. Each finding is ok, slow (it works, and\n"
-    "the mend makes it faster) or broken (a guest cannot run; the mend is named).\n"
+    "the mend makes it faster), limited (guests run, but without what is named) or broken\n"
+    "(no guest can run; the mend is named).\n"
     "\n"
     "  --json   one JSON object on stdout\n"
     "  --help   this text\n"
@@ -222,6 +250,8 @@ int cli_doctor(int argc, char **argv)
     struct report report = {0};
     check_host(&report);
     check_capabilities(&report);
+    check_io_uring(&report);
+    check_tun(&report);
     check_nx_huge_pages(&report);
     check_cgroup(&report);
     check_memory(&report);

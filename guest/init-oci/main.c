@@ -10,6 +10,7 @@
 #include "guest/init-oci/file.h"
 #include "guest/init-oci/identity.h"
 #include "guest/init-oci/network.h"
+#include "guest/init-oci/root_device.h"
 #include "guest/init-oci/rootfs.h"
 
 #include <errno.h>
@@ -131,6 +132,8 @@ static bool is_ready(const struct init *init)
 static int prepare_workload(struct init *init, struct failure *failure)
 {
     int rc = read_spec(init, failure);
+    if (rc == 0)
+        rc = root_device_mount(&init->spec, failure);
     if (rc < 0)
         return rc;
     init->cgroup = cgroup_create(&init->spec, failure);

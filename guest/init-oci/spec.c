@@ -228,6 +228,16 @@ static const char *take_root_readonly(struct spec *spec, const struct payload *p
     return take_flag(payload, &spec->root_readonly);
 }
 
+static const char *take_root_device(struct spec *spec, const struct payload *payload)
+{
+    const char *strings[2];
+    if (!split(payload, 0, strings, 2))
+        return "is not a serial number and a type";
+    spec->root_serial = strings[0];
+    spec->root_type = strings[1];
+    return strings[0][0] != '\0' && strings[1][0] != '\0' ? NULL : "is empty";
+}
+
 static const char *take_root_propagation(struct spec *spec, const struct payload *payload)
 {
     return take_struct(payload, &spec->root_propagation, sizeof(spec->root_propagation));
@@ -404,6 +414,7 @@ static const struct rule {
     {THAW_SPEC_IOPRIORITY, true, take_io_priority},
     {THAW_SPEC_PERSONALITY, true, take_personality},
     {THAW_SPEC_ROOT_READONLY, true, take_root_readonly},
+    {THAW_SPEC_ROOT_DEVICE, true, take_root_device},
     {THAW_SPEC_ROOT_PROPAGATION, true, take_root_propagation},
     {THAW_SPEC_HOSTNAME, true, take_hostname},
     {THAW_SPEC_DOMAINNAME, true, take_domainname},

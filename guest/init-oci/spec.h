@@ -67,6 +67,8 @@ struct spec {
     SPEC_LIST(const struct sock_filter) seccomp; /* count 0: no filter */
 
     bool root_readonly;
+    const char *root_serial;   /* of the disk with the root file system; NULL: THAW_SPEC_ROOTFS */
+    const char *root_type;     /* of its file system; NULL when there is none */
     uint32_t root_propagation; /* 0: not given */
     const char *hostname;      /* NULL: not given */
     const char *domainname;    /* NULL: not given */

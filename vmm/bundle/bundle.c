@@ -268,10 +268,53 @@ static int check_root(const struct bundle *bundle, struct thaw_error *err)
     return check_directory(bundle->root, err);
 }
 
+/* How many of process.args the new ones come after. */
+static int entrypoint_args(const json_t *config, size_t count, size_t *kept, struct thaw_error *err)
+{
+    static const char key[] = "dev.thaw.entrypoint-args";
+    const char *text =
+        json_string_value(json_object_get(json_object_get(config, "annotations"), key));
+    *kept = 0;
+    if (!text)
+        return 0;
+    char *rest;
+    errno = 0;
+    unsigned long number = strtoul(text, &rest, 10);
+    if (errno || text[0] < '0' || text[0] > '9' || *rest != '\0' || number > count)
+        return thaw_fail_as(err, THAW_FAIL_CONFIG, EINVAL,
+                            "config.json: annotations.%s: must be a number of process.args", key);
+    *kept = number;
+    return 0;
+}
+
+/* In the parsed config, so that what is built from it, and shown of it, is one and the same. */
+static int replace_args(json_t *config, const struct bundle_options *options,
+                        struct thaw_error *err)
+{
+    json_t *process = json_object_get(config, "process");
+    const json_t *old = json_object_get(process, "args");
+    size_t kept;
+    int rc = entrypoint_args(config, json_array_size(old), &kept, err);
+    if (rc < 0)
+        return rc;
+    json_t *args = json_array();
+    rc = args ? 0 : -1;
+    for (size_t i = 0; rc == 0 && i < kept; i++)
+        rc = json_array_append(args, json_array_get(old, i));
+    for (size_t i = 0; rc == 0 && i < options->arg_count; i++)
+        rc = json_array_append_new(args, json_string_nocheck(options->args[i]));
+    if (rc == 0)
+        rc = json_object_set(process, "args", args);
+    json_decref(args);
+    return rc == 0 || !process ? 0 : thaw_fail(err, ENOMEM, "process.args");
+}
+
 static int load(struct bundle *bundle, const char *dir, const struct bundle_options *options,
                 struct thaw_error *err)
 {
     int rc = read_config(dir, &bundle->config, err);
+    if (rc == 0 && options && options->arg_count > 0)
+        rc = replace_args(bundle->config, options, err);
     if (rc == 0)
         rc = build_spec(bundle, dir, options, err);
     if (rc == 0)

@@ -18,6 +18,9 @@ struct json_t;
 
 struct bundle_options {
     const char *warmup;  /* command for /bin/sh -c, run before the snapshot; NULL: none */
+    char *const *args;   /* instead of process.args after the first N, N being the annotation
+                          * dev.thaw.entrypoint-args, or 0 without it */
+    size_t arg_count;    /* 0: process.args as they are */
     uint16_t rows, cols; /* terminal size instead of process.consoleSize; 0: keep that one */
 };
 

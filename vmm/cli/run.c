@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `thaw run`: boot a guest, run its workload, pass its output and status on. */
+#include "thaw/spec.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/file.h"
 #include "vmm/base/kvm.h"
 #include "vmm/bundle/bundle.h"
+#include "vmm/bundle/image_store.h"
 #include "vmm/bundle/rootfs.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/device_options.h"
@@ -30,24 +32,26 @@ static const char cmdline_base[] =
     "console=ttyS0 loglevel=1 panic=-1 oops=panic reboot=k,panic_warm swiotlb=noforce";
 
 struct run_options {
-    const char *image; /* name in the store: `bundle` is its directory then */
     const char *bundle, *kernel, *initrd, *cmdline_extra, *console, *warmup, *export_directory;
     uint64_t memory, cpus, timeout_ns;
     struct machine_devices devices;
     struct mailbox_content mailbox; /* for a bundle */
-    char **args;     /* what came after "--"; NULL: none */
-    char directory[4096]; /* of the image */
+    char **args;                    /* what came after "--": the command line */
+    size_t arg_count;               /* 0: the bundle's own */
+    char image[4096];               /* directory of the image that was named: `bundle`, then */
     bool json;
 };
 
 static const char help[] =
-    "Usage: thaw run --bundle DIR [OPTIONS]\n"
+    "Usage: thaw run IMAGE [OPTIONS] [-- ARG...]\n"
+    "       thaw run --bundle DIR [OPTIONS] [-- ARG...]\n"
     "       thaw run --kernel FILE [OPTIONS]\n"
     "\n"
-    "Boots a microVM and runs in it the process of an OCI bundle: a directory with a\n"
-    "config.json (`runc spec` makes one) and a root file system. Its output appears here,\n"
-    "stdin and signals reach it, and its exit status is thaw's. Without a bundle, boots\n"
-    "the given kernel alone.\n"
+    "Boots a microVM and runs in it the process of an image (thaw image import makes one) or\n"
+    "of an OCI bundle: a directory with a config.json (`runc spec` makes one) and a root file\n"
+    "system. Its output appears here, stdin and signals reach it, and its exit status is\n"
+    "thaw's. Without either, boots the given kernel alone. What comes after -- replaces the\n"
+    "process's arguments; of an image, those after its entrypoint.\n"
     "\n"
     "  -b, --bundle DIR          the OCI bundle\n"
     "  -k, --kernel FILE         ELF vmlinux or bzImage; default: the one installed with thaw\n"
@@ -167,14 +171,32 @@ static int check_memory(uint64_t memory, struct thaw_error *err)
     return 0;
 }
 
-static int check_options(const struct run_options *o, int argc, char **argv, struct thaw_error *err)
+/* One word before "--": an image of the store. */
+static int take_image(struct run_options *o, int argc, char **argv, struct thaw_error *err)
 {
-    if (optind < argc)
+    if (optind == argc)
+        return 0;
+    if (optind + 1 < argc)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
-                            "%s: unexpected argument (see thaw run --help)", argv[optind]);
+                            "%s: unexpected argument; a command comes after -- (see thaw run "
+                            "--help)",
+                            argv[optind + 1]);
+    if (o->bundle)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
+                            "%s: either an image or --bundle (see thaw run --help)", argv[optind]);
+    int rc = image_store_find(argv[optind], o->image, sizeof(o->image), err);
+    o->bundle = o->image;
+    return rc;
+}
+
+static int check_options(const struct run_options *o, struct thaw_error *err)
+{
     if (!o->bundle && !o->kernel)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
-                            "run: needs --bundle DIR or --kernel FILE (see thaw run --help)");
+                            "run: needs an image, --bundle DIR or --kernel FILE (see thaw run "
+                            "--help)");
+    if (o->arg_count > 0 && !o->bundle)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--: a command needs a bundle to run in");
     if (o->bundle && o->initrd)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "--initrd: a bundle brings its own initramfs");
@@ -189,10 +211,25 @@ static int check_options(const struct run_options *o, int argc, char **argv, str
     return rc;
 }
 
+/* Takes the command line of the workload off the end. Before getopt_long(), which moves words
+ * across "--". */
+static int split_arguments(int argc, char **argv, struct run_options *o)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--") != 0)
+            continue;
+        o->args = argv + i + 1;
+        o->arg_count = (size_t)(argc - i - 1);
+        return i;
+    }
+    return argc;
+}
+
 /* 0: go on; 1: help was printed; negative: `err` is filled. */
 static int parse_options(int argc, char **argv, struct run_options *o, struct thaw_error *err)
 {
     *o = (struct run_options){.memory = MEMORY_DEFAULT, .cpus = 1};
+    argc = split_arguments(argc, argv, o);
     int c, rc = 0;
     while (rc == 0 && (c = cli_next_option(argc, argv, ":b:k:m:c:t:h", longs, err)) != -1) {
         if (c == 'h') {
@@ -201,7 +238,9 @@ static int parse_options(int argc, char **argv, struct run_options *o, struct th
         }
         rc = set_option(o, c, err);
     }
-    return rc < 0 ? rc : check_options(o, argc, argv, err);
+    if (rc == 0)
+        rc = take_image(o, argc, argv, err);
+    return rc < 0 ? rc : check_options(o, err);
 }
 
 /* Everything that a run needs from files before there is a guest. */
@@ -244,17 +283,21 @@ static int compose_cmdline(const struct run_options *o, struct guest_files *file
 static int open_bundle(const struct run_options *o, struct guest_files *files,
                        struct thaw_error *err)
 {
-    struct bundle_options options = {.warmup = o->warmup};
+    struct bundle_options options = {
+        .warmup = o->warmup, .args = o->args, .arg_count = o->arg_count};
     terminal_size(STDIN_FILENO, &options.rows, &options.cols);
     int rc = bundle_load(o->bundle, &options, &files->bundle, err);
-    if (rc == 0)
-        rc = rootfs_archive(files->bundle, files->rootfs, sizeof(files->rootfs), err);
+    if (rc < 0)
+        return rc;
+    const struct bundle *bundle = files->bundle;
+    bool archive = !bundle->root_image || bundle->pack_count > 0;
+    rc = archive ? rootfs_archive(bundle, files->rootfs, sizeof(files->rootfs), err) : 0;
     if (rc < 0)
         return rc;
     files->initramfs = (struct initramfs){
-        .spec = files->bundle->spec,
-        .spec_size = files->bundle->spec_size,
-        .archive_count = 1,
+        .spec = bundle->spec,
+        .spec_size = bundle->spec_size,
+        .archive_count = archive,
         .archives = {files->rootfs},
     };
     return 0;
@@ -309,6 +352,29 @@ static void add_usual_devices(struct machine_devices *devices)
     devices->balloon.reporting = true;
 }
 
+/* Before the user's own disks. Init looks for its serial number, which must be the only one. */
+static int add_root_disk(struct machine_devices *devices, const struct bundle *bundle,
+                         struct thaw_error *err)
+{
+    if (!bundle || !bundle->root_image)
+        return 0;
+    if (devices->disk_count == MACHINE_DISKS_MAX)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, ENOSPC,
+                            "--disk: a guest has at most %u, the image's own is one of them",
+                            MACHINE_DISKS_MAX);
+    for (unsigned i = 0; i < devices->disk_count; i++) {
+        const char *serial = devices->disks[i].serial;
+        if (serial && strcmp(serial, THAW_SPEC_ROOT_SERIAL) == 0)
+            return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
+                                "--disk serial=%s: is that of the image's own disk", serial);
+    }
+    memmove(devices->disks + 1, devices->disks, devices->disk_count * sizeof(*devices->disks));
+    devices->disks[0] = (struct blk_config){
+        .path = bundle->root_image, .serial = THAW_SPEC_ROOT_SERIAL, .read_only = true};
+    devices->disk_count++;
+    return 0;
+}
+
 static int run_guest(const struct run_options *o, const struct guest_files *files,
                      struct run_result *result, struct thaw_error *err)
 {
@@ -321,6 +387,9 @@ static int run_guest(const struct run_options *o, const struct guest_files *file
     struct machine_devices devices = o->devices;
     if (o->bundle)
         add_usual_devices(&devices);
+    int rc = add_root_disk(&devices, files->bundle, err);
+    if (rc < 0)
+        return rc;
     const struct machine_config config = {
         .vm = {.memory_size = o->memory, .vcpus = (unsigned)o->cpus},
         .kernel = files->kernel,
@@ -338,7 +407,7 @@ static int run_guest(const struct run_options *o, const struct guest_files *file
     };
     session_block_signals();
     cleanup_machine struct machine *machine = NULL;
-    int rc = machine_create(&config, &machine, err);
+    rc = machine_create(&config, &machine, err);
     if (rc < 0)
         return rc;
     rc = session_run(machine, &session, &result->session, err);

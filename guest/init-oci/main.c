@@ -76,15 +76,28 @@ static int take_over_signals(struct init *init, struct failure *failure)
     return init->signals < 0 ? fail(failure, errno, "init: signalfd") : 0;
 }
 
-static int open_ports(struct init *init, struct failure *failure)
+/* Before hello: whether the ports are open then tells the monitor which of the two it is. */
+static int open_streams(struct init *init, struct failure *failure)
 {
-    int rc = control_open(&init->control, failure);
-    if (rc < 0)
-        return rc;
+    struct ports ports;
+    if (ports_find(&ports)) {
+        streams_use_ports(&init->streams, &ports);
+        return 0;
+    }
     int console = uart_open(THAW_CONSOLE_TTY, false, failure);
     if (console < 0)
         return console;
-    streams_init(&init->streams, console);
+    streams_use_console(&init->streams, console);
+    return 0;
+}
+
+static int open_ports(struct init *init, struct failure *failure)
+{
+    int rc = control_open(&init->control, failure);
+    if (rc == 0)
+        rc = open_streams(init, failure);
+    if (rc < 0)
+        return rc;
     control_send(&init->control, THAW_MSG_HELLO " init-oci %s", THAW_VERSION);
     return 0;
 }
@@ -161,7 +174,6 @@ static bool must_hold(const struct init *init)
 static int hold(struct init *init, struct failure *failure)
 {
     streams_flush(&init->streams);
-    uart_drain(init->streams.console);
     int rc = init_hold(init, failure);
     if (rc < 0)
         return rc;
@@ -212,10 +224,13 @@ static int release(struct init *init, struct failure *failure)
 static int let_go(struct init *init, struct failure *failure)
 {
     const struct thaw_mailbox_header *header = &init->message.header;
+    int rc = 0;
     if (header->flags & THAW_MAILBOX_STDIN)
         streams_give_input(&init->streams, init->message.input, header->stdin_len);
-    streams_begin(&init->streams);
-    int rc = release(init, failure);
+    else
+        rc = streams_begin(&init->streams, failure);
+    if (rc == 0)
+        rc = release(init, failure);
     mailbox_message_free(&init->message);
     return rc;
 }
@@ -265,7 +280,7 @@ static int see_it_end(struct init *init, struct failure *failure)
         rc = init_wait(init, has_said_all, failure);
     if (rc < 0)
         return rc;
-    uart_drain(init->streams.console);
+    streams_flush(&init->streams);
     sync();
     control_send(&init->control, THAW_MSG_EXIT " status=%d", init->status);
     return 0;
@@ -298,10 +313,7 @@ static void report_failure(struct init *init, const struct failure *failure)
         complain_on_console(failure);
         return;
     }
-    if (init->streams.console >= 0) {
-        streams_flush(&init->streams);
-        uart_drain(init->streams.console);
-    }
+    streams_flush(&init->streams);
     control_send(&init->control, THAW_MSG_FAILED " reason=%s", failure->reason);
 }
 
@@ -317,7 +329,7 @@ int main(void)
     if (init) {
         init->control.fd = -1;
         init->child = (struct child){.pid = -1, .pidfd = -1, .reports = -1, .orders = -1};
-        streams_init(&init->streams, -1);
+        streams_init(&init->streams);
         if (run(init, &failure) < 0)
             report_failure(init, &failure);
         if (init->control.fd >= 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/init-oci/streams.h"
 
+#include "guest/init-oci/control.h"
 #include "guest/init-oci/file.h"
 
 #include <asm/ioctls.h>
@@ -9,6 +10,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+
+#define PIPE_MAX ((size_t)1 << 20) /* as large as its user may make a pipe */
 
 /* ---- buffers ------------------------------------------------------------------------------ */
 
@@ -54,13 +57,28 @@ static bool empty(struct stream_buffer *buffer, int fd)
 
 /* ---- set-up ------------------------------------------------------------------------------- */
 
-void streams_init(struct streams *streams, int console)
+void streams_init(struct streams *streams)
 {
-    streams->console = console;
-    streams->input = -1;
-    streams->outputs[0] = streams->outputs[1] = -1;
-    streams->slave = -1;
+    streams->console = streams->ports.input = streams->source = -1;
+    streams->input = streams->slave = -1;
+    for (int i = 0; i < 2; i++)
+        streams->outputs[i].from = streams->outputs[i].to = -1;
     streams->at_line_start = true;
+}
+
+void streams_use_ports(struct streams *streams, const struct ports *ports)
+{
+    streams->ports = *ports;
+    for (int i = 0; i < 2; i++) {
+        streams->outputs[i].to = ports->outputs[i];
+        streams->outputs[i].moves = true;
+    }
+}
+
+void streams_use_console(struct streams *streams, int console)
+{
+    streams->console = streams->source = console;
+    streams->outputs[0].to = streams->outputs[1].to = console;
 }
 
 static bool make_nonblocking(int fd)
@@ -106,21 +124,22 @@ int streams_open(struct streams *streams, const struct spec *spec, int ends[3],
     }
     int rc = make_pipe(&streams->input, &ends[0], true, spec, failure);
     for (int i = 0; rc == 0 && i < 2; i++)
-        rc = make_pipe(&streams->outputs[i], &ends[i + 1], false, spec, failure);
+        rc = make_pipe(&streams->outputs[i].from, &ends[i + 1], false, spec, failure);
     return rc;
 }
 
 static void apply_size(const struct streams *streams)
 {
     const struct winsize size = {.ws_row = streams->rows, .ws_col = streams->cols};
-    if (streams->is_terminal && streams->outputs[0] >= 0 && (size.ws_row || size.ws_col))
-        ioctl(streams->outputs[0], TIOCSWINSZ, &size);
+    if (streams->is_terminal && streams->outputs[0].from >= 0 && (size.ws_row || size.ws_col))
+        ioctl(streams->outputs[0].from, TIOCSWINSZ, &size);
 }
 
 int streams_attach_terminal(struct streams *streams, int master, struct failure *failure)
 {
     streams->is_terminal = true;
-    streams->input = streams->outputs[0] = master;
+    streams->input = streams->outputs[0].from = master;
+    streams->outputs[0].moves = false;
     if (!make_nonblocking(master))
         return fail(failure, errno, "terminal: O_NONBLOCK");
     streams->slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -144,9 +163,16 @@ void streams_set_size(struct streams *streams, uint16_t rows, uint16_t cols)
 
 /* ---- input -------------------------------------------------------------------------------- */
 
-void streams_begin(struct streams *streams)
+int streams_begin(struct streams *streams, struct failure *failure)
 {
     streams->begun = true;
+    if (streams->ports.input < 0)
+        return 0;
+    streams->source = ports_open_input(&streams->ports);
+    file_close(&streams->ports.input);
+    if (streams->source < 0)
+        return fail(failure, -streams->source, "standard input: " THAW_PORT_STDIN);
+    return 0;
 }
 
 void streams_give_input(struct streams *streams, const char *bytes, size_t size)
@@ -157,6 +183,8 @@ void streams_give_input(struct streams *streams, const char *bytes, size_t size)
     streams->received = size;
     streams->eof_at = size;
     streams->has_eof = true;
+    streams->begun = true;
+    file_close(&streams->ports.input);
     streams->at_line_start = size == 0 || bytes[size - 1] == '\n';
 }
 
@@ -173,8 +201,16 @@ static bool input_has_ended(const struct streams *streams)
     return streams->has_eof && streams->received >= streams->eof_at;
 }
 
+/* A closed port tells the host to keep what is left. The console goes on, for ignore_input(). */
+static void close_source(struct streams *streams)
+{
+    if (streams->console < 0)
+        file_close(&streams->source);
+}
+
 static void close_input(struct streams *streams)
 {
+    close_source(streams);
     if (streams->is_terminal)
         streams->input = -1; /* the master lives on as the output */
     else
@@ -195,11 +231,24 @@ static void type_eof(struct streams *streams)
     streams->in.end = streams->at_line_start ? 1 : 2;
 }
 
+/* A port whose host has closed it reads as 0 for ever. Once alone is no proof: the driver looks for
+ * bytes first and at the host then, and both may have come between. (A UART with CLOCAL never
+ * hangs up.) */
+static bool fill_from_source(struct streams *streams, size_t limit)
+{
+    if (fill(&streams->in, streams->source, limit))
+        return true;
+    return streams->console >= 0 || fill(&streams->in, streams->source, limit);
+}
+
 static void receive_input(struct streams *streams)
 {
     uint64_t left = streams->has_eof ? streams->eof_at - streams->received : SIZE_MAX;
-    /* False would be a hang-up, which a line with CLOCAL does not know. */
-    if (!fill(&streams->in, streams->console, (size_t)left) || is_empty(&streams->in))
+    if (!fill_from_source(streams, (size_t)left)) {
+        streams_set_eof(streams, streams->received);
+        return;
+    }
+    if (is_empty(&streams->in))
         return;
     streams->received += streams->in.end;
     streams->at_line_start = streams->in.bytes[streams->in.end - 1] == '\n';
@@ -207,7 +256,7 @@ static void receive_input(struct streams *streams)
 
 static void pump_input(struct streams *streams)
 {
-    if (is_empty(&streams->in) && !input_has_ended(streams))
+    if (is_empty(&streams->in) && !input_has_ended(streams) && streams->source >= 0)
         receive_input(streams);
     bool is_read = empty(&streams->in, streams->input);
     bool at_end = is_empty(&streams->in) && input_has_ended(streams);
@@ -224,31 +273,54 @@ static void pump_input(struct streams *streams)
 
 static void ignore_input(struct streams *streams)
 {
+    if (streams->source < 0)
+        return;
     fill(&streams->in, streams->console, SIZE_MAX);
     discard(&streams->in);
 }
 
 /* ---- output ------------------------------------------------------------------------------- */
 
-static void end_output(struct streams *streams, int *output)
+static void end_output(struct streams *streams, struct stream_output *output)
 {
-    if (streams->is_terminal)
+    if (streams->is_terminal) {
+        close_source(streams);
         streams->input = -1;
-    file_close(output);
+    }
+    file_close(&output->from);
 }
 
-static void pump_output(struct streams *streams)
+/* What nobody takes is thrown away: a UART that is gone, and a host's side that never was. */
+static void put_out(struct stream_output *output)
 {
-    for (int i = 0; i < 2; i++) {
-        if (!empty(&streams->out, streams->console))
-            discard(&streams->out); /* the UART is gone: so is whoever would read */
-        if (streams->outputs[i] < 0 || !is_empty(&streams->out))
-            continue;
-        if (!fill(&streams->out, streams->outputs[i], SIZE_MAX))
-            end_output(streams, &streams->outputs[i]);
-    }
-    if (!empty(&streams->out, streams->console))
-        discard(&streams->out);
+    if (!empty(&output->buffer, output->to))
+        discard(&output->buffer);
+    output->is_full = !is_empty(&output->buffer);
+}
+
+/* Moves pages from pipe to port. Returns whether any were. */
+static bool move(struct stream_output *output)
+{
+    ssize_t n = splice(output->from, NULL, output->to, NULL, PIPE_MAX, SPLICE_F_NONBLOCK);
+    if (n > 0)
+        return true;
+    /* 0 is said of an empty pipe, whether somebody still writes to it or not: read() knows. */
+    output->is_full = n < 0 && errno == EAGAIN;
+    if (n < 0 && !would_block())
+        output->moves = false;
+    return false;
+}
+
+static void pump_output(struct streams *streams, struct stream_output *output)
+{
+    put_out(output);
+    if (output->from < 0 || output->is_full)
+        return;
+    if (output->moves && (move(output) || output->is_full))
+        return;
+    if (!fill(&output->buffer, output->from, SIZE_MAX))
+        end_output(streams, output);
+    put_out(output);
 }
 
 /* ---- for the loop ------------------------------------------------------------------------- */
@@ -256,16 +328,14 @@ static void pump_output(struct streams *streams)
 void streams_poll(const struct streams *streams, struct pollfd fds[STREAMS_POLL_COUNT])
 {
     bool has_input = !is_empty(&streams->in);
-    bool has_output = !is_empty(&streams->out);
-    short console = 0;
-    if (streams->begun && !has_input)
-        console |= POLLIN;
-    if (has_output)
-        console |= POLLOUT;
-    fds[0] = (struct pollfd){.fd = console ? streams->console : -1, .events = console};
+    bool wants_input = streams->begun && !has_input;
+    fds[0] = (struct pollfd){.fd = wants_input ? streams->source : -1, .events = POLLIN};
     fds[1] = (struct pollfd){.fd = has_input ? streams->input : -1, .events = POLLOUT};
-    for (int i = 0; i < 2; i++)
-        fds[2 + i] = (struct pollfd){.fd = has_output ? -1 : streams->outputs[i], .events = POLLIN};
+    for (int i = 0; i < 2; i++) {
+        const struct stream_output *output = &streams->outputs[i];
+        fds[2 + i] = (struct pollfd){.fd = output->is_full ? -1 : output->from, .events = POLLIN};
+        fds[4 + i] = (struct pollfd){.fd = output->is_full ? output->to : -1, .events = POLLOUT};
+    }
 }
 
 void streams_pump(struct streams *streams)
@@ -274,38 +344,47 @@ void streams_pump(struct streams *streams)
         pump_input(streams);
     else if (streams->begun)
         ignore_input(streams);
-    pump_output(streams);
+    for (int i = 0; i < 2; i++)
+        pump_output(streams, &streams->outputs[i]);
 }
 
 bool streams_are_done(const struct streams *streams)
 {
-    return streams->outputs[0] < 0 && streams->outputs[1] < 0 && is_empty(&streams->out);
+    bool done = true;
+    for (int i = 0; i < 2; i++)
+        done = done && streams->outputs[i].from < 0 && is_empty(&streams->outputs[i].buffer);
+    return done;
 }
 
-static void push_out(struct streams *streams)
+static void push_out(struct stream_output *output)
 {
-    file_write_full(streams->console, streams->out.bytes + streams->out.start,
-                    streams->out.end - streams->out.start);
-    discard(&streams->out);
+    file_write_full(output->to, output->buffer.bytes + output->buffer.start,
+                    output->buffer.end - output->buffer.start);
+    discard(&output->buffer);
+    output->is_full = false;
 }
 
 /* One read takes all that a pipe can hold (64 KiB), so nothing older than the call is left, and a
  * process that goes on writing does not keep init here. A pty gives at most 4 KiB at a time, and
  * holds little more. */
+static void flush_output(struct streams *streams, struct stream_output *output)
+{
+    size_t left = STREAMS_BUFFER_SIZE;
+    push_out(output);
+    while (output->from >= 0 && left > 0) {
+        if (!fill(&output->buffer, output->from, left))
+            end_output(streams, output);
+        if (is_empty(&output->buffer))
+            break;
+        left -= output->buffer.end;
+        push_out(output);
+    }
+}
+
 void streams_flush(struct streams *streams)
 {
-    push_out(streams);
-    for (int i = 0; i < 2; i++) {
-        if (streams->outputs[i] < 0)
-            continue;
-        size_t left = STREAMS_BUFFER_SIZE;
-        while (left > 0) {
-            if (!fill(&streams->out, streams->outputs[i], left))
-                end_output(streams, &streams->outputs[i]);
-            if (is_empty(&streams->out))
-                break;
-            left -= streams->out.end;
-            push_out(streams);
-        }
-    }
+    for (int i = 0; i < 2; i++)
+        flush_output(streams, &streams->outputs[i]);
+    if (streams->console >= 0)
+        uart_drain(streams->console);
 }

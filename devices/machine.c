@@ -269,9 +269,11 @@ bool machine_flush(struct machine *m, unsigned timeout_ms)
 
 int machine_output_error(struct machine *m)
 {
+    const struct ports_report streams =
+        m->ports ? ports_report(m->ports) : (struct ports_report){0};
     const int errors[] = {
-        m->ports ? ports_report(m->ports, PORTS_STDOUT).error : 0,
-        m->ports ? ports_report(m->ports, PORTS_STDERR).error : 0,
+        streams.outputs[PORTS_STDOUT].error,
+        streams.outputs[PORTS_STDERR].error,
         writer_report(m->console).error,
     };
     for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)

@@ -553,15 +553,15 @@ bool ports_flush(struct virtio_device *device, unsigned timeout_ms)
     return all;
 }
 
-struct writer_report ports_report(struct virtio_device *device, enum ports_index port)
+struct ports_report ports_report(struct virtio_device *device)
 {
-    return writer_report(of_device(device)->ports[port].writer);
-}
-
-uint64_t ports_input_bytes(struct virtio_device *device)
-{
+    struct ports *p = of_device(device);
     loop_lock(device->context.loop);
-    uint64_t bytes = of_device(device)->input_bytes;
+    struct ports_report report = {
+        .input = p->input_bytes, .kicks = device->kicks, .interrupts = device->interrupts};
     loop_unlock(device->context.loop);
-    return bytes;
+    for (unsigned port = 0; port < PORTS_COUNT; port++)
+        if (p->ports[port].writer)
+            report.outputs[port] = writer_report(p->ports[port].writer);
+    return report;
 }

@@ -61,11 +61,13 @@ bool ports_are_open(struct virtio_device *device);
  * never come to that. */
 bool ports_flush(struct virtio_device *device, unsigned timeout_ms);
 
-/* What became of an output: PORTS_STDOUT or PORTS_STDERR. */
-struct writer_report ports_report(struct virtio_device *device, enum ports_index port);
-
-/* Bytes of input given to the guest. */
-uint64_t ports_input_bytes(struct virtio_device *device);
+/* What became of the streams, and what it cost. */
+struct ports_report {
+    uint64_t input;                            /* bytes given to the guest */
+    struct writer_report outputs[PORTS_COUNT]; /* PORTS_STDOUT and PORTS_STDERR */
+    uint64_t kicks, interrupts;                /* of the device, control messages included */
+};
+struct ports_report ports_report(struct virtio_device *device);
 
 /* What is kept in a snapshot: plain data without padding. */
 struct ports_state {

@@ -335,8 +335,8 @@ Test(ports, both_outputs_arrive_and_stay_apart)
     cr_assert(is_returned(ports_queue_tx(PORTS_STDERR)));
     cr_assert_not(readable_within(stdout_pipe[0], 0));
     cr_assert_not(readable_within(stderr_pipe[0], 0));
-    cr_assert_eq(ports_report(device, PORTS_STDOUT).written, 3000);
-    cr_assert_eq(ports_report(device, PORTS_STDERR).written, 700);
+    cr_assert_eq(ports_report(device).outputs[PORTS_STDOUT].written, 3000);
+    cr_assert_eq(ports_report(device).outputs[PORTS_STDERR].written, 700);
 }
 
 Test(ports, output_of_the_port_for_input_is_thrown_away)
@@ -367,7 +367,7 @@ Test(ports, a_slow_reader_holds_the_driver_up_and_loses_nothing)
     output(PORTS_STDOUT, size, size);
     fake_driver_run_loop(&driver, 100);
     cr_assert_not(is_returned(ports_queue_tx(PORTS_STDOUT)));
-    cr_assert_leq(ports_report(device, PORTS_STDOUT).written, 65536 * 2);
+    cr_assert_leq(ports_report(device).outputs[PORTS_STDOUT].written, 65536 * 2);
 
     output(PORTS_STDERR, 7, 100);
     expect_output(stderr_pipe[0], 7, 107); /* the other stream is not held up */
@@ -405,8 +405,8 @@ Test(ports, a_reader_that_went_away_takes_everything)
     while (!is_returned(ports_queue_tx(PORTS_STDOUT)) && clock_monotonic_ns() < until)
         fake_driver_run_loop(&driver, 1);
     cr_assert_lt(clock_monotonic_ns(), until);
-    cr_assert_eq(ports_report(device, PORTS_STDOUT).error, EPIPE);
-    cr_assert_eq(ports_report(device, PORTS_STDOUT).written, 0);
+    cr_assert_eq(ports_report(device).outputs[PORTS_STDOUT].error, EPIPE);
+    cr_assert_eq(ports_report(device).outputs[PORTS_STDOUT].written, 0);
     output(PORTS_STDERR, 0, 10);
     expect_output(stderr_pipe[0], 0, 10);
 }
@@ -418,8 +418,8 @@ Test(ports, a_flush_takes_what_the_driver_has_put_there_without_a_notification)
     offer_output(PORTS_STDOUT, 1000, 1000);
     offer_output(PORTS_STDERR, 0, 1000);
     cr_assert(ports_flush(device, SOON_MS));
-    cr_assert_eq(ports_report(device, PORTS_STDOUT).written, 2000);
-    cr_assert_eq(ports_report(device, PORTS_STDERR).written, 1000);
+    cr_assert_eq(ports_report(device).outputs[PORTS_STDOUT].written, 2000);
+    cr_assert_eq(ports_report(device).outputs[PORTS_STDERR].written, 1000);
 }
 
 Test(ports, a_flush_gives_up_on_a_reader_that_stands_still)
@@ -470,7 +470,7 @@ Test(ports, input_waits_until_the_guest_opens_the_port)
     expect_input(first, "early");
     type("late");
     expect_input(second, "late");
-    cr_assert_eq(ports_input_bytes(device), 9);
+    cr_assert_eq(ports_report(device).input, 9);
 }
 
 Test(ports, input_waits_in_the_hosts_pipe_until_there_are_buffers)

@@ -7,6 +7,8 @@ void result_collect(struct run_result *result, struct machine *machine)
 {
     result->first_run_ns = machine->vm->first_run_ns;
     result->console = writer_report(machine->console);
+    if (machine->ports)
+        result->streams = ports_report(machine->ports);
     for (unsigned i = 0; i < machine->vm->vcpu_count; i++) {
         struct vcpu_exits *exits = &machine->vm->vcpus[i].exits;
         result->exits.io += exits->io;
@@ -41,6 +43,16 @@ static json_t *annotations_json(const struct bundle *bundle)
     return annotations ? json_incref(annotations) : json_object();
 }
 
+static json_t *streams_json(const struct ports_report *streams)
+{
+    const struct writer_report *out = &streams->outputs[PORTS_STDOUT];
+    const struct writer_report *errors = &streams->outputs[PORTS_STDERR];
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "stdin", (json_int_t)streams->input,
+                     "stdout", (json_int_t)out->written, "stderr", (json_int_t)errors->written,
+                     "discarded", (json_int_t)(out->discarded + errors->discarded), "kicks",
+                     (json_int_t)streams->kicks, "interrupts", (json_int_t)streams->interrupts);
+}
+
 static json_t *dropped_json(const struct guest_observation *seen)
 {
     return json_pack("{s:I, s:I, s:I, s:I, s:I}", "too_long", (json_int_t)seen->dropped.too_long,
@@ -55,14 +67,14 @@ void result_print_json(const struct run_result *r, const struct bundle *bundle, 
 {
     const char *error = err->code ? thaw_failure_name(err->failure) : NULL;
     json_t *root = json_pack(
-        "{s:i, s:s?, s:i, s:s?, s:I, s:o, s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:o, s:o}",
+        "{s:i, s:s?, s:i, s:s?, s:I, s:o, s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:o, s:o, s:o}",
         "status", status, "error", error, "code", (int)err->failure, "message",
         err->code ? err->message : NULL, "started_ns", (json_int_t)r->started_ns, "marks_ms",
         marks_json(r), "exits", "io", (json_int_t)r->exits.io, "mmio", (json_int_t)r->exits.mmio,
         "other", (json_int_t)r->exits.other, "interrupted", (json_int_t)r->exits.interrupted,
         "console", "written", (json_int_t)r->console.written, "discarded",
-        (json_int_t)r->console.discarded, "dropped_lines", dropped_json(&r->session.seen),
-        "annotations", annotations_json(bundle));
+        (json_int_t)r->console.discarded, "streams", streams_json(&r->streams), "dropped_lines",
+        dropped_json(&r->session.seen), "annotations", annotations_json(bundle));
     if (!root)
         return;
     json_dumpf(root, stderr, JSON_COMPACT | JSON_PRESERVE_ORDER);

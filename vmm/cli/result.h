@@ -14,6 +14,7 @@ struct run_result {
         unsigned long long io, mmio, other, interrupted;
     } exits; /* returns from KVM_RUN, all vCPUs */
     struct writer_report console;
+    struct ports_report streams; /* all 0 without ports */
 };
 
 /* Takes the figures from a machine whose guest has ended. */

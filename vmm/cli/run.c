@@ -23,8 +23,8 @@
 #define MEMORY_DEFAULT (128ull << 20)
 
 /*
- * The kernel's command line, before --cmdline-extra. Quiet, since the console is the workload's
- * too; a panic or oops ends the guest at once by the keyboard controller's reset, and leaves the
+ * The kernel's command line, before --cmdline-extra. Quiet, since the console is thaw's stderr
+ * here; a panic or oops ends the guest at once by the keyboard controller's reset, and leaves the
  * mark (warm) that tells a panic from a reboot. No bounce buffers: nothing here does DMA, and
  * they would take 64 MiB of a guest that reaches above 4 GiB.
  */
@@ -59,7 +59,7 @@ static const char help[] =
     "  -m, --memory SIZE         guest memory, 32M to 32G; default 128M\n"
     "  -c, --cpus N              virtual CPUs, 1 to 8; default 1\n"
     "      --cmdline-extra TEXT  appended to the kernel's command line\n"
-    "      --console FILE        the guest's console goes there and not to stdout\n"
+    "      --console FILE        the kernel's console goes there and not to stderr\n"
     "      --warmup COMMAND      run by /bin/sh in the guest, as the workload's user, before it\n"
     "%s"
     "  -t, --timeout SECONDS     give up after that long\n"

@@ -152,7 +152,7 @@ fuzz: $(FUZZ_TARGETS)
 
 # ---- everything at once -----------------------------------------------------------------------
 
-.PHONY: setup demo test bench-boot format tidy install clean help
+.PHONY: setup demo test bench-boot bench-disk format tidy install clean help
 setup:
 	@scripts/setup
 
@@ -167,6 +167,10 @@ test: setup
 bench-boot: setup
 	@$(MAKE) --no-print-directory -j$$(nproc) all $(O)/bench-mark
 	@scripts/bench-boot
+
+bench-disk: setup
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@scripts/bench-disk
 
 SOURCES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 format:

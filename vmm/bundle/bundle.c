@@ -263,7 +263,7 @@ static int check_root(const struct bundle *bundle, struct thaw_error *err)
     if (bundle->root_image)
         return 0;
     if (stat(bundle->root, &st) == 0 && S_ISREG(st.st_mode))
-        return thaw_fail_as(err, THAW_FAIL_BUNDLE, EINVAL,
+        return thaw_fail_as(err, THAW_FAIL_BUNDLE, ENOTDIR,
                             "%s: neither a directory nor an EROFS image", bundle->root);
     return check_directory(bundle->root, err);
 }

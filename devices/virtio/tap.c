@@ -113,9 +113,9 @@ static int check_flags(int fd, short flags, struct thaw_error *err)
     if (!(flags & IFF_TAP))
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "--net fd=%d: a TUN interface, which has no Ethernet frames", fd);
-    if ((flags & TAP_FLAGS) != TAP_FLAGS)
+    if (!(flags & IFF_VNET_HDR))
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
-                            "--net fd=%d: opened without IFF_NO_PI or without IFF_VNET_HDR", fd);
+                            "--net fd=%d: opened without IFF_VNET_HDR", fd);
     return 0;
 }
 

@@ -29,8 +29,9 @@ int tap_open(const char *name, struct tap *tap, struct thaw_error *err);
 
 /*
  * Prepares a descriptor that somebody else has opened, maybe in another network namespace, so that
- * it is like one of tap_open(). It must be attached to a TAP with IFF_NO_PI and IFF_VNET_HDR
- * (THAW_FAIL_USAGE, "--net fd=N: "). On success `tap->fd` is `fd` itself, closed on exec, and
+ * it is like one of tap_open(). It must be attached to a TAP with IFF_NO_PI and IFF_VNET_HDR. The
+ * latter and that it is a TAP are checked (THAW_FAIL_USAGE, "--net fd=N: "); IFF_NO_PI cannot be:
+ * TUNGETIFF uses its bit for IFF_NOFILTER. On success `tap->fd` is `fd` itself, closed on exec, and
  * nonblocking from now on for everybody that shares it. On failure it is as it was or partly
  * prepared, and open.
  */

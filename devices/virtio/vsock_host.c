@@ -105,14 +105,21 @@ int vsock_connect(const char *path, uint32_t port)
 
 /* ---- the first line ----------------------------------------------------------------------- */
 
+static const char verb[] = "CONNECT ";
+#define VERB_LENGTH ((unsigned)sizeof(verb) - 1)
+
+/* Of what has come so far: nobody is made to wait for the end of a line that cannot be one. */
+static bool begins_well(const char *text, unsigned length)
+{
+    return memcmp(text, verb, length < VERB_LENGTH ? length : VERB_LENGTH) == 0;
+}
+
 bool vsock_line_parse(const char *text, unsigned length, uint32_t *port)
 {
-    static const char verb[] = "CONNECT ";
-    const unsigned verb_length = sizeof(verb) - 1;
-    if (length <= verb_length || memcmp(text, verb, verb_length) != 0)
+    if (length <= VERB_LENGTH || !begins_well(text, length))
         return false;
     uint64_t value = 0;
-    for (unsigned i = verb_length; i < length; i++) {
+    for (unsigned i = VERB_LENGTH; i < length; i++) {
         if (text[i] < '0' || text[i] > '9')
             return false;
         value = value * 10 + (uint64_t)(text[i] - '0');
@@ -143,7 +150,8 @@ int vsock_line_read(struct vsock_line *line, int fd, uint32_t *port)
     line->length += (unsigned)n;
     if (line->length > 0 && line->text[line->length - 1] == '\n')
         return vsock_line_parse(line->text, line->length - 1, port) ? 1 : -EINVAL;
-    return line->length < VSOCK_LINE_MAX ? 0 : -EINVAL;
+    bool may_go_on = line->length < VSOCK_LINE_MAX && begins_well(line->text, line->length);
+    return may_go_on ? 0 : -EINVAL;
 }
 
 /* ---- what the socket did not take --------------------------------------------------------- */

@@ -76,11 +76,10 @@ static struct connection_list *bucket(struct vsock_table *t, uint32_t host_port,
 
 static struct connection *find(struct vsock_table *t, uint32_t host_port, uint32_t guest_port)
 {
-    struct connection *c;
-    LIST_FOREACH(c, bucket(t, host_port, guest_port), in_bucket)
-    if (c->stream.host_port == host_port && c->stream.guest_port == guest_port)
-        return c;
-    return NULL;
+    struct connection *c = LIST_FIRST(bucket(t, host_port, guest_port));
+    while (c && (c->stream.host_port != host_port || c->stream.guest_port != guest_port))
+        c = LIST_NEXT(c, in_bucket);
+    return c;
 }
 
 /* The stream is set up: packets find the connection from now on. */
@@ -141,6 +140,12 @@ static void reset_connection(struct connection *c)
 {
     push_reset(c->table, c->stream.host_port, c->stream.guest_port, VSOCK_TYPE_STREAM);
     bury(c);
+}
+
+/* Whether the guest knows nothing of it yet. */
+static bool is_unheard_of(const struct connection *c)
+{
+    return c->stream.due & (1u << VSOCK_OP_REQUEST);
 }
 
 /* Whether what the host sends is wanted at all. */
@@ -442,6 +447,26 @@ static void hang_up(struct connection *c)
 {
     loop_remove(take(c->source));
     stop_receiving(c);
+    /* Its end will not be read where nothing is. */
+    if (c->stage == STAGE_STREAM && (c->stream.guest_shut & VSOCK_NO_RECEIVE))
+        vsock_stream_shut(&c->stream, VSOCK_NO_SEND);
+}
+
+/* Whether a program has closed before it was answered, with nothing sent ahead. */
+static bool has_given_up(const struct connection *c)
+{
+    char byte;
+    return c->stage == STAGE_STREAM && c->stream.phase == VSOCK_REQUESTED &&
+           recv(c->fd, &byte, sizeof(byte), MSG_PEEK) <= 0;
+}
+
+/* So that a program which tries until the guest is up leaves nothing behind. */
+static void withdraw(struct connection *c)
+{
+    if (is_unheard_of(c))
+        bury(c);
+    else
+        reset_connection(c);
 }
 
 static void on_connection(void *ctx, uint32_t events)
@@ -455,6 +480,8 @@ static void on_connection(void *ctx, uint32_t events)
         flush(c);
     if (c->stage == STAGE_LINE)
         read_line(c);
+    if (is_over && has_given_up(c))
+        withdraw(c);
     if (is_over || (events & EPOLLIN))
         c->readable = true;
     update(c);
@@ -496,9 +523,8 @@ static void on_listener(void *ctx, uint32_t events)
 
 static void update_all(struct vsock_table *t)
 {
-    struct connection *c;
-    LIST_FOREACH(c, &t->all, in_all)
-    update(c);
+    for (struct connection *c = LIST_FIRST(&t->all); c; c = LIST_NEXT(c, in_all))
+        update(c);
 }
 
 void vsock_table_hold_requests(struct vsock_table *t, bool hold)
@@ -507,18 +533,12 @@ void vsock_table_hold_requests(struct vsock_table *t, bool hold)
     update_all(t);
 }
 
-/* What the guest has not heard of, or does not care for any more, is not its driver's. */
-static bool survives_reset(const struct connection *c)
-{
-    return c->stage != STAGE_STREAM || (c->stream.due & (1u << VSOCK_OP_REQUEST));
-}
-
 void vsock_table_reset(struct vsock_table *t)
 {
     struct connection *c, *next;
     for (c = LIST_FIRST(&t->all); c; c = next) {
         next = LIST_NEXT(c, in_all);
-        if (!survives_reset(c))
+        if (c->stage == STAGE_STREAM && !is_unheard_of(c))
             bury(c);
     }
     t->first_reset = t->reset_count = 0;

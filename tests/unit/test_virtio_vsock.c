@@ -66,6 +66,8 @@ Test(virtio_vsock, bytes_behind_the_line_are_for_the_guest)
 Test(virtio_vsock, a_program_that_sends_garbage_is_hung_up_on)
 {
     static const char *const lines[] = {"GET / HTTP/1.1\r\n",
+                                        "x",
+                                        "CONNECTED",
                                         "CONNECT\n",
                                         "CONNECT \n",
                                         "connect 5\n",
@@ -113,6 +115,37 @@ Test(virtio_vsock, a_port_that_the_guest_refuses_closes_the_programs_connection)
     host_reads(fd, "");
     expect_nothing();
     close(fd);
+}
+
+Test(virtio_vsock, a_program_that_gives_up_before_the_answer_takes_its_request_back)
+{
+    struct packet packet;
+    int fd = host_open();
+    host_write(fd, "CONNECT 5\n");
+    expect(&packet, VSOCK_OP_REQUEST);
+    uint32_t port = packet.h.src_port;
+    close(fd);
+    expect(&packet, VSOCK_OP_RST);
+    cr_assert_eq(packet.h.src_port, port);
+    guest_send(VSOCK_OP_RESPONSE, 5, port);
+    expect(&packet, VSOCK_OP_RST);
+}
+
+Test(virtio_vsock, a_program_may_send_and_close_without_waiting_for_the_answer)
+{
+    struct packet packet;
+    int fd = host_open();
+    host_write(fd, "CONNECT 5\nfire and forget");
+    close(fd);
+    expect(&packet, VSOCK_OP_REQUEST);
+    expect_nothing();
+    guest_send(VSOCK_OP_RESPONSE, 5, packet.h.src_port);
+    expect(&packet, VSOCK_OP_SHUTDOWN);
+    cr_assert_eq(packet.h.flags, VSOCK_NO_RECEIVE);
+    expect(&packet, VSOCK_OP_RW);
+    cr_assert_arr_eq(packet.data, "fire and forget", 15);
+    expect(&packet, VSOCK_OP_SHUTDOWN);
+    cr_assert_eq(packet.h.flags, VSOCK_NO_MORE);
 }
 
 Test(virtio_vsock, the_guest_connects_to_the_socket_with_its_port_in_the_name)
@@ -350,6 +383,9 @@ Test(virtio_vsock, a_guest_that_stops_receiving_makes_the_programs_writes_fail)
     guest_write(5, port, "still", 5);
     host_reads(fd, "still");
     close(fd);
+    struct packet packet;
+    expect(&packet, VSOCK_OP_SHUTDOWN);
+    cr_assert_eq(packet.h.flags, VSOCK_NO_MORE);
 }
 
 Test(virtio_vsock, a_program_that_stops_receiving_is_known_to_the_guest)

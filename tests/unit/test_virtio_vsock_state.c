@@ -243,6 +243,24 @@ Test(vsock_state, a_program_may_connect_before_there_is_a_driver)
     close(fd);
 }
 
+Test(vsock_state, a_program_that_tries_again_and_again_before_there_is_a_driver_leaves_nothing)
+{
+    fake_driver_write(&rig.driver, FAKE_REG_STATUS, 0);
+    for (unsigned i = 0; i < 2 * VSOCK_CONNECTIONS_MAX; i++) {
+        int fd = host_open();
+        host_write(fd, "CONNECT 5\n");
+        if (i % 2)
+            run_loop();
+        close(fd);
+        run_loop();
+    }
+    fake_driver_start(&rig.driver, 0);
+    fill_rx();
+    expect_nothing();
+    uint32_t port;
+    close(connect_to_guest(5, &port));
+}
+
 Test(vsock_state, without_event_index_it_works_as_well)
 {
     uint32_t port;

@@ -34,11 +34,18 @@ void virtio_config_changed(struct virtio_device *device)
         interrupt(device, VIRTIO_INTERRUPT_CONFIG);
 }
 
+void virtio_break_queues(struct virtio_device *device)
+{
+    for (unsigned i = 0; i < device->queue_count; i++)
+        virtq_break(&device->queues[i], "the device needs a reset");
+}
+
 void virtio_fail(struct virtio_device *device)
 {
     if (device->status & VIRTIO_STATUS_NEEDS_RESET)
         return;
     device->status |= VIRTIO_STATUS_NEEDS_RESET;
+    virtio_break_queues(device);
     if (device->status & VIRTIO_STATUS_DRIVER_OK)
         interrupt(device, VIRTIO_INTERRUPT_CONFIG);
 }

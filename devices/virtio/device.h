@@ -120,7 +120,8 @@ void virtio_notify_driver(struct virtio_device *device, unsigned queue);
 /* The configuration space has changed by the host's doing. */
 void virtio_config_changed(struct virtio_device *device);
 
-/* The driver broke a rule: the device takes nothing more and asks for a reset (2.1.2). */
+/* The driver broke a rule: the device takes nothing more from any queue and asks for a reset
+ * (2.1.2). */
 void virtio_fail(struct virtio_device *device);
 
 /* Whether the driver is there and has broken nothing. */
@@ -141,6 +142,9 @@ void virtio_kick_all(struct virtio_device *device);
 /* ops->stop and ops->resume, with the state kept here. resume looks at every queue again. */
 void virtio_stop(struct virtio_device *device);
 void virtio_resume(struct virtio_device *device);
+
+/* Nothing more is taken from any queue: the device needs a reset. */
+void virtio_break_queues(struct virtio_device *device);
 
 /* ops->reset, then everything back to the beginning. */
 void virtio_reset(struct virtio_device *device);

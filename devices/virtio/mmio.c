@@ -379,6 +379,8 @@ int virtio_mmio_load(struct virtio_mmio *mmio, const struct virtio_state *state,
     device->status = state->status;
     device->generation = state->generation;
     atomic_store(&device->interrupt_status, state->interrupt_status);
+    if (state->status & VIRTIO_STATUS_NEEDS_RESET)
+        virtio_break_queues(device);
     mmio->driver_features = state->driver_features;
     mmio->device_features_select = state->device_features_select;
     mmio->driver_features_select = state->driver_features_select;

@@ -135,6 +135,12 @@ static int break_queue(struct virtq *q, int code, const char *why)
     return -code;
 }
 
+void virtq_break(struct virtq *q, const char *why)
+{
+    if (q->ready && !q->broken)
+        (void)break_queue(q, EINVAL, why);
+}
+
 static int add_buffer(struct virtq *q, struct virtq_chain *chain, const struct virtq_desc *desc)
 {
     bool writable = desc->flags & DESC_WRITE;

@@ -77,6 +77,10 @@ int virtq_pop(struct virtq *q, struct virtq_chain *chain);
 /* Puts the chain popped last back, as if it had not been taken. Only right after virtq_pop(). */
 void virtq_unpop(struct virtq *q, const struct virtq_chain *chain);
 
+/* Breaks the queue, if it is on, as a wrong entry in it does: the device needs a reset for a reason
+ * of its own. */
+void virtq_break(struct virtq *q, const char *why);
+
 /* Gives a chain back, `written` bytes of its writable part being filled from the start. Call
  * virtio_notify_driver() when a batch of pushes is done. A head that is not in flight is ignored.
  */

@@ -70,6 +70,7 @@ int __wrap_virtq_pop(struct virtq *q, struct virtq_chain *chain)
     queue_of(q)->in_flight++;
     queue_of(q)->writable[chain->head] = chain->writable;
     rig->readable += chain->readable;
+    rig->seen += chain->readable;
     return rc;
 }
 
@@ -86,6 +87,7 @@ void __wrap_virtq_push(struct virtq *q, uint16_t head, uint32_t written)
     require(q->ready && head < q->layout.size && (q->heads[head / 64] >> (head % 64) & 1));
     require(written <= queue_of(q)->writable[head]);
     queue_of(q)->in_flight--;
+    queue_of(q)->written += written;
     __real_virtq_push(q, head, written);
 }
 

@@ -53,6 +53,7 @@ struct fuzz_queue {
     uint16_t size;
     uint16_t next_desc, avail_index;
     unsigned in_flight;                /* popped and not pushed */
+    uint64_t written;                  /* bytes, by the device */
     uint32_t writable[VIRTQ_SIZE_MAX]; /* of a chain in flight, by its head */
 };
 
@@ -66,6 +67,7 @@ struct fuzz_rig {
     struct fuzz_queue queues[VIRTIO_QUEUES_MAX];
     uint64_t next_alloc;
     uint64_t readable; /* bytes of the readable parts of all chains that were taken */
+    uint64_t seen;     /* the same with those that were put back */
 };
 
 /* Runs one input. */

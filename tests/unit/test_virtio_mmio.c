@@ -403,6 +403,17 @@ Test(virtio_mmio, a_broken_queue_asks_for_a_reset_once_and_stops)
     cr_assert_not(status() & VIRTIO_STATUS_NEEDS_RESET);
 }
 
+Test(virtio_mmio, a_device_that_needs_a_reset_takes_nothing_from_any_queue)
+{
+    struct virtq_chain chain;
+    fake_driver_start(&driver, 0);
+    const struct fake_buffer buffer = {fake_driver_alloc(&driver, 16), 16, false};
+    fake_driver_send(&driver, 1, &buffer, 1);
+    virtio_fail(&dummy->base);
+    cr_assert_eq(virtq_pop(&dummy->base.queues[1], &chain), 0);
+    cr_assert_not(virtq_has_work(&dummy->base.queues[1]));
+}
+
 /* ---- state -------------------------------------------------------------------------------- */
 
 Test(virtio_mmio, a_stopped_device_is_not_notified_until_it_goes_on)
@@ -454,6 +465,21 @@ Test(virtio_mmio, a_device_goes_on_where_it_was_saved)
     uint32_t head, length;
     cr_assert(fake_driver_used(&driver, 0, &head, &length));
     cr_assert(fake_driver_used(&driver, 0, &head, &length), "sent while nobody looked");
+}
+
+Test(virtio_mmio, a_device_that_needs_a_reset_still_does_after_a_load)
+{
+    struct virtq_chain chain;
+    struct virtio_state state;
+    fake_driver_start(&driver, 0);
+    virtio_stop(&dummy->base);
+    virtio_mmio_save(&driver.mmio, &state);
+    state.status |= VIRTIO_STATUS_NEEDS_RESET;
+    cr_assert_eq(move(&state), 0);
+    const struct fake_buffer buffer = {fake_driver_alloc(&driver, 16), 16, false};
+    fake_driver_send(&driver, 0, &buffer, 1);
+    virtio_resume(&dummy->base);
+    cr_assert_eq(virtq_pop(&dummy->base.queues[0], &chain), 0);
 }
 
 Test(virtio_mmio, a_half_initialised_device_goes_on_too)

@@ -90,6 +90,10 @@ expect_out_has() {
     grep -qF -- "$1" "$work/out" || fail "stdout does not have: $1"
 }
 
+expect_err_has() {
+    grep -qF -- "$1" "$work/err" || fail "stderr does not have: $1"
+}
+
 # thaw's own failure: status 125 and one line of this form, with this name at its end.
 expect_failure() {
     expect_status 125

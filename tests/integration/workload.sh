@@ -32,14 +32,14 @@ test_a_command_that_is_not_there_is_127() {
     bundle '.process.args = ["no-such-command"]'
     run_bundle
     expect_status 127
-    expect_out_has "no-such-command"
+    expect_err_has "no-such-command"
 }
 
 test_a_file_that_cannot_be_executed_is_126() {
     bundle '.process.args = ["/etc/passwd"]'
     run_bundle
     expect_status 126
-    expect_out_has "/etc/passwd"
+    expect_err_has "/etc/passwd"
 }
 
 test_env_cwd_and_hostname_are_set() {

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+# Disks: what a guest writes is on the host, whole, and what it must not write stays as it was.
+
+# Where large files go: in the rig, whose /tmp is memory, its own disk.
+disk_directory() {
+    if [ -n "${THAW_NESTED-}" ]; then
+        mktemp -d /scratch/disk.XXXXXX
+    else
+        mkdir "$work/disk" && echo "$work/disk"
+    fi
+}
+
+# ext4_disk PATH SIZE
+ext4_disk() {
+    truncate -s "$2" "$1"
+    PATH=$PATH:/sbin:/usr/sbin mke2fs -q -F -t ext4 "$1" || fail "mke2fs"
+}
+
+expect_clean() {
+    PATH=$PATH:/sbin:/usr/sbin e2fsck -fn "$1" >"$work/e2fsck" 2>&1 ||
+        fail "e2fsck: $(cat "$work/e2fsck")"
+}
+
+# with_disk OPTIONS SCRIPT [FILTER...]: a bundle that has /dev/vda mounted at /data.
+with_disk() {
+    local options=$1
+    sh_bundle "$2" ".mounts += [{destination: \"/data\", type: \"ext4\", source: \"/dev/vda\",
+        options: [\"$options\"]}]" \
+        '.linux.resources.devices += [{allow: true, type: "b", access: "rw"}]' "${@:3}"
+}
+
+test_a_gigabyte_written_is_whole_after_a_second_boot() {
+    local disk limit=300
+    disk=$(disk_directory)/image
+    ext4_disk "$disk" 1200M
+    # Each copy is shifted against the one before, so no two sectors are alike.
+    with_disk rw 'head -c 32M /dev/urandom >/tmp/part
+        for i in $(seq 32); do printf "%04d" "$i"; cat /tmp/part; done >/data/big
+        md5sum /data/big >/data/sum; cat /data/sum; umount /data' \
+        '.process.capabilities |= with_entries(.value += ["CAP_SYS_ADMIN"])'
+    run_bundle --memory 192M --disk "$disk"
+    expect_status 0
+    expect_out_has " /data/big"
+    expect_clean "$disk"
+    [ "$(wc -c < <(PATH=$PATH:/sbin:/usr/sbin debugfs -R "cat /big" "$disk" 2>/dev/null))" -eq \
+        $((32 * 32 * 1024 * 1024 + 128)) ] || fail "the host does not see the whole file"
+
+    with_disk ro 'md5sum -c /data/sum'
+    run_bundle --memory 192M --disk "$disk,ro"
+    expect_status 0
+    expect_out "/data/big: OK"
+    expect_clean "$disk"
+    rm -r "${disk%/*}"
+}
+
+test_what_was_synced_survives_a_guest_that_is_killed() {
+    ext4_disk "$work/image" 64M
+    with_disk rw 'echo kept >/data/file; sync; echo synced; sleep 1000'
+    "$build/thaw" run --bundle "$work/bundle" --disk "$work/image" --timeout 300 \
+        </dev/null >"$work/out" 2>"$work/err" &
+    wait_for "$work/out" synced
+    kill -KILL $!
+    wait $! || true
+    PATH=$PATH:/sbin:/usr/sbin e2fsck -fp "$work/image" >"$work/e2fsck" 2>&1 || [ $? -eq 1 ] ||
+        fail "e2fsck: $(cat "$work/e2fsck")"
+    [ "$(PATH=$PATH:/sbin:/usr/sbin debugfs -R "cat /file" "$work/image" 2>/dev/null)" = kept ] ||
+        fail "the file is not there"
+}
+
+test_a_read_only_disk_refuses_writes() {
+    ext4_disk "$work/image" 16M
+    local before
+    before=$(md5sum <"$work/image")
+    with_disk ro 'cat /sys/block/vda/ro; mount -o remount,rw /data 2>/dev/null && echo writable
+        cat /sys/block/vda/serial; echo; cat /sys/block/vda/size' \
+        '.process.capabilities |= with_entries(.value += ["CAP_SYS_ADMIN"])'
+    run_bundle --disk "$work/image,ro,serial=disk-17"
+    expect_status 0
+    expect_out "1
+disk-17
+32768"
+    [ "$(md5sum <"$work/image")" = "$before" ] || fail "the image has changed"
+}
+
+test_discarded_blocks_go_back_to_the_host() {
+    local disk used
+    disk=$(disk_directory)/image
+    ext4_disk "$disk" 128M
+    with_disk rw 'head -c 48M /dev/urandom >/data/file; sync; rm /data/file; sync; fstrim /data' \
+        '.process.capabilities |= with_entries(.value += ["CAP_SYS_ADMIN"])'
+    run_bundle --disk "$disk"
+    expect_status 0
+    used=$(du -k "$disk" | cut -f 1)
+    [ "$used" -lt 32768 ] || fail "$used KiB are still in use"
+    expect_clean "$disk"
+    rm -r "${disk%/*}"
+}
+
+test_a_writable_disk_belongs_to_one_guest() {
+    truncate -s 1M "$work/image"
+    "$build/thaw" run --kernel "$build/guests/spin.elf" --disk "$work/image" --timeout 60 \
+        </dev/null >/dev/null 2>&1 &
+    local first=$! i
+    for i in $(seq 200); do
+        grep -q " OFDLCK .*:$(stat -c %i "$work/image") " /proc/locks && break
+        sleep 0.05
+    done
+    run_thaw run --kernel "$build/guests/hello.elf" --disk "$work/image"
+    expect_failure io "--disk $work/image: in use by another VM"
+    run_thaw run --kernel "$build/guests/hello.elf" --disk "$work/image,ro"
+    expect_failure io "--disk $work/image: in use by another VM"
+    # It is free again at once, also when the first one had no chance to clean up.
+    kill -KILL "$first"
+    wait "$first" || true
+    run_thaw run --kernel "$build/guests/hello.elf" --disk "$work/image"
+    expect_status 0
+}
+
+test_files_that_cannot_be_disks_are_named() {
+    refused() {
+        run_thaw run --kernel "$build/guests/hello.elf" --disk "$1"
+        expect_failure io "--disk ${1%,ro}: $2"
+    }
+    refused "$work/missing" "No such file or directory"
+    : >"$work/empty"
+    refused "$work/empty" "is empty"
+    truncate -s 513 "$work/odd"
+    refused "$work/odd" "its size, 513 bytes, is not a multiple of 512"
+    refused "$work" "Is a directory"
+    refused "$work,ro" "not a regular file or block device"
+    refused /dev/null "not a regular file or block device"
+    mkfifo "$work/fifo"
+    refused "$work/fifo" "not a regular file or block device"
+}

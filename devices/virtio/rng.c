@@ -113,9 +113,13 @@ static int pop_or_wait(struct rng *rng, struct virtq_chain *chain)
         virtq_want_notifications(q, true);
         rc = virtq_pop(q, chain); /* one may have come between */
     }
-    if (rc < 0 || (rc > 0 && chain->readable > 0)) /* 5.4.6.1: nothing to be read */
+    if (rc > 0 && chain->readable > 0) { /* 5.4.6.1: nothing to be read */
+        virtq_unpop(q, chain);
+        rc = -EINVAL;
+    }
+    if (rc < 0)
         virtio_fail(&rng->base);
-    return virtio_is_active(&rng->base) ? rc : 0;
+    return rc;
 }
 
 static void serve(struct rng *rng)

@@ -156,6 +156,17 @@ Test(virtio_rng, a_buffer_to_be_read_is_against_the_rules)
     cr_assert(fake_driver_read(&rig.driver, FAKE_REG_STATUS) & VIRTIO_STATUS_NEEDS_RESET);
 }
 
+Test(virtio_rng, a_request_that_is_against_the_rules_is_not_left_in_flight)
+{
+    start(0, 0);
+    const struct fake_buffer part = {.address = buffer(16), .length = 16};
+    fake_driver_send(&rig.driver, 0, &part, 1);
+    fake_driver_kick(&rig.driver, 0);
+    struct virtio_device *device = rig.driver.mmio.device;
+    cr_assert(device->ops->is_quiet(device));
+    cr_assert_eq(device->queues[0].in_flight, 0);
+}
+
 Test(virtio_rng, a_buffer_outside_of_memory_is_against_the_rules)
 {
     start(0, 0);

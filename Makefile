@@ -185,6 +185,7 @@ install: all
 	install -D -m 755 $(O)/thaw-image $(DESTDIR)$(PREFIX)/bin/thaw-image
 	install -D -m 644 $(O)/vmlinux $(DESTDIR)$(PREFIX)/share/thaw/vmlinux
 	install -D -m 644 docs/thaw.1 $(DESTDIR)$(PREFIX)/share/man/man1/thaw.1
+	install -D -m 644 docs/thaw-image.1 $(DESTDIR)$(PREFIX)/share/man/man1/thaw-image.1
 
 clean:
 	rm -rf $(O)

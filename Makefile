@@ -161,7 +161,7 @@ demo: setup
 	@scripts/demo
 
 test: setup
-	@$(MAKE) --no-print-directory -j$$(nproc) all guests $(O)/unit-tests $(O)/unit-tests-san $(O)/hold $(O)/vsock-peer
+	@$(MAKE) --no-print-directory -j$$(nproc) all guests fuzz $(O)/unit-tests $(O)/unit-tests-san $(O)/hold $(O)/vsock-peer
 	@scripts/test
 
 bench-boot: setup

@@ -20,7 +20,7 @@ start_guest() {
 
 say_goodbye() {
     exec 3>&-
-    wait "$thaw"
+    wait "$thaw" || fail "the guest did not end well"
 }
 
 # Waits until the monitor's memory is no more than so many MiB.

@@ -294,6 +294,7 @@ static void blk_reset(struct virtio_device *device)
 static void blk_stop(struct virtio_device *device)
 {
     struct blk *blk = blk_of(device);
+    finish_requests(blk); /* a wake-up too: it would keep the loop busy */
     while (blk->io.in_flight > 0) {
         blk_io_wait(&blk->io);
         finish_requests(blk);

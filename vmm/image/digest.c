@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define PREFIX    "sha256:"
-#define READ_SIZE (256u << 10)
+#define READ_SIZE (64u << 10)
 
 static int hex_value(char c)
 {
@@ -47,8 +47,9 @@ void digest_hex(const struct digest *digest, char hex[DIGEST_HEX_SIZE])
 
 void digest_text(const struct digest *digest, char text[DIGEST_TEXT_SIZE])
 {
-    memcpy(text, PREFIX, strlen(PREFIX));
-    digest_hex(digest, text + strlen(PREFIX));
+    char hex[DIGEST_HEX_SIZE];
+    digest_hex(digest, hex);
+    snprintf(text, DIGEST_TEXT_SIZE, PREFIX "%s", hex);
 }
 
 bool digest_equal(const struct digest *a, const struct digest *b)
@@ -67,12 +68,9 @@ void digest_of(const void *data, size_t size, struct digest *digest)
 int digest_file(const char *path, struct digest *digest, uint64_t *size, struct thaw_error *err)
 {
     cleanup_close int fd = file_open_regular(path, THAW_FAIL_IMAGE, size, err);
-    cleanup_free uint8_t *buffer = malloc(READ_SIZE);
     if (fd < 0)
         return fd;
-    if (!buffer)
-        return thaw_fail(err, ENOMEM, "%s", path);
-
+    uint8_t buffer[READ_SIZE];
     struct sha256_ctx context;
     sha256_init(&context);
     *size = 0;

@@ -21,7 +21,7 @@
 
 #define MEMBERS_MAX 10000
 #define LINKS_MAX   8
-#define READ_SIZE   (256u << 10)
+#define READ_SIZE   (64u << 10)
 
 struct member {
     char *name;   /* clean */
@@ -82,14 +82,12 @@ static int spool_path(const struct spool *spool, size_t number, char path[PATH_M
 static int copy_contents(const struct spool *spool, struct archive *archive, int fd,
                          struct thaw_error *err)
 {
-    cleanup_free char *buffer = malloc(READ_SIZE);
-    if (!buffer)
-        return thaw_fail(err, ENOMEM, "%s", spool->archive);
+    char buffer[READ_SIZE];
     for (;;) {
         int rc = interrupt_check(err);
         if (rc < 0)
             return rc;
-        ssize_t n = archive_read_data(archive, buffer, READ_SIZE);
+        ssize_t n = archive_read_data(archive, buffer, sizeof(buffer));
         if (n < 0)
             return fail_archive(spool, archive, err);
         if (n == 0)
@@ -252,7 +250,7 @@ static int read_document(const struct spool *spool, const char *name, json_t **j
 {
     char path[PATH_MAX];
     cleanup_free char *text = NULL;
-    size_t size;
+    size_t size = 0;
     int rc = member_path(spool, name, path, err);
     if (rc == 0)
         rc = file_read_all(path, DOCUMENT_SIZE_MAX, THAW_FAIL_IMAGE, &text, &size, err);

@@ -170,14 +170,17 @@ static int read_accounts(const struct job *job, const char *path, char **text,
 
 static int resolve_user(const struct job *job, struct image_user *user, struct thaw_error *err)
 {
-    cleanup_free char *passwd = NULL;
-    cleanup_free char *group = NULL;
+    char *passwd = NULL, *group = NULL;
     const json_t *value = json_object_get(json_object_get(job->image.config, "config"), "User");
     const char *spec = json_string_value(value);
     int rc = read_accounts(job, "etc/passwd", &passwd, err);
     if (rc == 0)
         rc = read_accounts(job, "etc/group", &group, err);
-    return rc < 0 ? rc : image_user_resolve(spec ? spec : "", passwd, group, user, err);
+    if (rc == 0)
+        rc = image_user_resolve(spec ? spec : "", passwd, group, user, err);
+    free(passwd);
+    free(group);
+    return rc;
 }
 
 static int write_json(const struct job *job, const char *file, const json_t *json,

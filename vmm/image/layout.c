@@ -57,7 +57,7 @@ static int read_plain(const char *layout, const char *name, json_t **json, struc
 {
     cleanup_free char *path = NULL;
     cleanup_free char *text = NULL;
-    size_t size;
+    size_t size = 0;
     if (asprintf(&path, "%s/%s", layout, name) < 0) {
         path = NULL;
         return thaw_fail(err, ENOMEM, "%s", layout);
@@ -71,7 +71,7 @@ static int read_blob(const char *layout, const struct descriptor *descriptor, js
 {
     cleanup_free char *path = NULL;
     cleanup_free char *text = NULL;
-    size_t size;
+    size_t size = 0;
     int rc = blob_path(layout, &descriptor->digest, &path, err);
     if (rc == 0)
         rc = read_document(path, &text, &size, err);
@@ -125,7 +125,7 @@ static int find_manifest(const struct source *source, struct image *image, json_
     int rc = read_plain(source->path, "index.json", &index, err);
     for (unsigned depth = 0; rc == 0 && depth < INDEX_DEPTH_MAX; depth++) {
         const json_t *chosen = NULL;
-        struct descriptor descriptor;
+        struct descriptor descriptor = {0};
         rc = index_choose(index, depth == 0 ? source->reference : NULL, &chosen, err);
         if (rc == 0)
             rc = descriptor_read(chosen, &descriptor, err);
@@ -154,7 +154,7 @@ static int find_manifest(const struct source *source, struct image *image, json_
 static int read_config(const char *layout, const json_t *manifest, struct image *image,
                        struct thaw_error *err)
 {
-    struct descriptor descriptor;
+    struct descriptor descriptor = {0};
     const json_t *json = json_object_get(manifest, "config");
     if (!json)
         return thaw_fail_as(err, THAW_FAIL_IMAGE, EINVAL, "%s: the manifest names no config",
@@ -187,7 +187,7 @@ static int check_layer_type(const struct descriptor *descriptor, struct thaw_err
 static int read_layer(const char *layout, const json_t *json, struct image_layer *layer,
                       struct thaw_error *err)
 {
-    struct descriptor descriptor;
+    struct descriptor descriptor = {0};
     int rc = descriptor_read(json, &descriptor, err);
     if (rc == 0)
         rc = check_layer_type(&descriptor, err);

@@ -20,8 +20,10 @@
 /* One line, whatever a file's name or an archive holds. */
 static int report(const struct front *front, struct thaw_error *err)
 {
-    for (char *at = err->message; *at != '\0'; at++)
-        *at = (unsigned char)*at < ' ' || *at == 0x7f ? '?' : *at;
+    for (char *at = err->message; *at != '\0'; at++) {
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = '?';
+    }
     if (front->by_thaw)
         fprintf(stderr, "%s: %s [%s]\n", front->program, err->message,
                 thaw_failure_name(err->failure));

@@ -23,8 +23,10 @@ static void say(const char *word, const char *text)
     char line[LINE_MAX_SIZE];
     int n = snprintf(line, sizeof(line) - 1, "%s %s", word, text);
     size_t length = n < 0 ? 0 : (size_t)n < sizeof(line) - 1 ? (size_t)n : sizeof(line) - 2;
-    for (size_t i = 0; i < length; i++)
-        line[i] = line[i] == '\n' ? '?' : line[i];
+    for (size_t i = 0; i < length; i++) {
+        if (line[i] == '\n')
+            line[i] = '?';
+    }
     line[length] = '\n';
     /* Nobody to hear it: the parent is gone, and SIGPIPE has ended this process. */
     if (write(STDOUT_FILENO, line, length + 1) < 0)
@@ -140,9 +142,11 @@ static int build_command(const struct assembly *assembly, bool fakeroot, struct 
     enum { FIXED = 8 };
     char self[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (length <= 0)
+        return -ENOENT;
     command->argv = calloc(FIXED + assembly->layer_count, sizeof(*command->argv));
-    if (length <= 0 || !command->argv)
-        return length <= 0 ? -ENOENT : -ENOMEM;
+    if (!command->argv)
+        return -ENOMEM;
     self[length] = '\0';
 
     int rc = fakeroot ? add_argument(command, "fakeroot") : 0;

@@ -14,13 +14,13 @@
 
 #include <stdint.h>
 
-#define THAW_SPEC_PATH     "/thaw.spec" /* in the initramfs */
-#define THAW_SPEC_ROOTFS   "/rootfs"    /* root.path, unpacked in the initramfs */
-#define THAW_SPEC_BINDS    "/binds"     /* /binds/<n>: packed sources of read-only bind mounts */
-#define THAW_SPEC_ROOT_SERIAL "root"   /* of the disk with a root file system image */
-#define THAW_SPEC_MAGIC    0x4345505357414854ull /* "THAWSPEC" */
-#define THAW_SPEC_VERSION  1u
-#define THAW_SPEC_SIZE_MAX (1u << 20)
+#define THAW_SPEC_PATH        "/thaw.spec" /* in the initramfs */
+#define THAW_SPEC_ROOTFS      "/rootfs"    /* root.path, unpacked in the initramfs */
+#define THAW_SPEC_BINDS       "/binds"     /* /binds/<n>: packed sources of read-only bind mounts */
+#define THAW_SPEC_ROOT_SERIAL "root"       /* of the disk with a root file system image */
+#define THAW_SPEC_MAGIC       0x4345505357414854ull /* "THAWSPEC" */
+#define THAW_SPEC_VERSION     1u
+#define THAW_SPEC_SIZE_MAX    (1u << 20)
 
 struct thaw_spec_header {
     uint64_t magic;

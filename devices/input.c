@@ -9,9 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Not the writing end of a pipe: its bytes are for whoever reads the other one. */
 static int open_anew(int fd)
 {
     char path[32];
+    if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY)
+        return -1;
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     return open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }

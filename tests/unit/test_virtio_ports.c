@@ -590,6 +590,43 @@ Test(ports, a_socket_as_input_is_read_without_blocking)
     close(ends[1]);
 }
 
+Test(ports, a_terminal_as_input_is_read_line_by_line)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    cr_assert(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    int terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    cr_assert_geq(terminal, 0);
+    start_with(terminal, ALL);
+    open_port(PORTS_STDIN);
+    uint64_t first = give(RX, 100), second = give(RX, 100);
+    fake_driver_kick(&driver, RX);
+    cr_assert_eq(write(master, "one\ntw", 6), 6);
+    fake_driver_run_loop(&driver, QUIET_MS);
+    expect_input(first, "one\n");
+    cr_assert_eq(write(master, "o\n", 2), 2);
+    fake_driver_run_loop(&driver, QUIET_MS);
+    expect_input(second, "two\n");
+    cr_assert_eq(fcntl(terminal, F_GETFL) & O_NONBLOCK, 0);
+    close(terminal);
+    close(master);
+}
+
+Test(ports, the_writing_end_of_a_pipe_as_input_takes_nobodys_bytes_away)
+{
+    int ends[2];
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    cr_assert_eq(write(ends[1], "for another", 11), 11);
+    start_with(ends[1], ALL);
+    open_port(PORTS_STDIN);
+    give(RX, 100);
+    fake_driver_kick(&driver, RX);
+    fake_driver_run_loop(&driver, QUIET_MS);
+    cr_assert_not(is_returned(RX));
+    cr_assert(readable_within(ends[0], 0));
+    close(ends[0]);
+    close(ends[1]);
+}
+
 Test(ports, nothing_as_input_ends_at_once)
 {
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);

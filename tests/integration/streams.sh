@@ -121,9 +121,10 @@ test_a_terminal_passes_bulk_both_ways() {
     expect_out_has "$(md5sum <"$work/in")"
 }
 
-test_the_kernels_last_words_are_not_on_stdout() {
-    sh_bundle 'echo mine; exec sh -c "echo b >/proc/sysrq-trigger; sleep 9"'
+test_the_kernels_messages_are_not_on_stdout() {
+    sh_bundle 'echo mine'
     run_bundle --cmdline-extra loglevel=7
+    expect_status 0
     expect_out mine
     expect_err_has "Linux version"
 }

@@ -43,13 +43,13 @@ test_memory_that_a_guest_has_freed_goes_back_unasked() {
     say_goodbye
 }
 
-# A balloon of 256 MiB fills, and empties when the guest needs what it took.
+# A balloon of 128 MiB fills, and empties when the guest needs what it took.
 test_a_balloon_takes_memory_and_gives_it_back_when_it_runs_out() {
     # shellcheck disable=SC2016
     start_guest 'given_up() { awk "/^balloon_$1/ { print \$2 }" /proc/vmstat; }
-        until [ "$(given_up inflate)" -ge 65536 ]; do sleep 0.1; done; echo inflated
-        dd if=/dev/zero of=/dev/null bs=360M count=1 2>/dev/null && echo got it
-        [ "$(given_up deflate)" -gt 0 ] && echo deflated' --balloon 256M
+        until [ "$(given_up inflate)" -ge 32768 ]; do sleep 0.1; done; echo inflated
+        dd if=/dev/zero of=/dev/null bs=400M count=1 2>/dev/null && echo got it
+        [ "$(given_up deflate)" -gt 0 ] && echo deflated' --balloon 128M
     expect_out "inflated
 got it
 deflated

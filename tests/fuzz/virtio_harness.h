@@ -29,6 +29,10 @@ struct fuzz_rig;
 
 /* A device and its host's side. */
 struct fuzz_target {
+    /* It may leave one of its threads behind, with a descriptor, when the machine is so busy that
+     * the thread does not come to its end in time. */
+    bool has_threads;
+
     /* Makes the host's side, or makes it anew, and a device at it. */
     int (*create)(struct fuzz_rig *rig, struct virtio_device **out, struct thaw_error *err);
 

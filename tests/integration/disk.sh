@@ -10,10 +10,10 @@ disk_directory() {
     fi
 }
 
-# ext4_disk PATH SIZE
+# ext4_disk PATH SIZE [OPTION...]
 ext4_disk() {
     truncate -s "$2" "$1"
-    PATH=$PATH:/sbin:/usr/sbin mke2fs -q -F -t ext4 "$1" || fail "mke2fs"
+    PATH=$PATH:/sbin:/usr/sbin mke2fs -q -F -t ext4 "${@:3}" "$1" || fail "mke2fs"
 }
 
 expect_clean() {
@@ -30,25 +30,25 @@ with_disk() {
 }
 
 test_a_gigabyte_written_is_whole_after_a_second_boot() {
-    local disk limit=300
+    local disk limit=600
     disk=$(disk_directory)/image
     ext4_disk "$disk" 1200M
     # Each copy is shifted against the one before, so no two sectors are alike.
-    with_disk rw 'head -c 32M /dev/urandom >/tmp/part
-        for i in $(seq 32); do printf "%04d" "$i"; cat /tmp/part; done >/data/big
-        md5sum /data/big >/data/sum; cat /data/sum; umount /data' \
+    with_disk rw 'set -e; dd if=/dev/urandom of=/dev/shm/part bs=1M count=32 2>/dev/null
+        for i in $(seq 32); do printf "%04d" "$i"; cat /dev/shm/part; done |
+            tee /data/big | md5sum >/data/sum; umount /data && echo written' \
         '.process.capabilities |= with_entries(.value += ["CAP_SYS_ADMIN"])'
     run_bundle --memory 192M --disk "$disk"
     expect_status 0
-    expect_out_has " /data/big"
+    expect_out written
     expect_clean "$disk"
     [ "$(wc -c < <(PATH=$PATH:/sbin:/usr/sbin debugfs -R "cat /big" "$disk" 2>/dev/null))" -eq \
         $((32 * 32 * 1024 * 1024 + 128)) ] || fail "the host does not see the whole file"
 
-    with_disk ro 'md5sum -c /data/sum'
+    with_disk ro 'md5sum </data/big | cmp - /data/sum && echo same'
     run_bundle --memory 192M --disk "$disk,ro"
     expect_status 0
-    expect_out "/data/big: OK"
+    expect_out same
     expect_clean "$disk"
     rm -r "${disk%/*}"
 }
@@ -85,13 +85,15 @@ disk-17
 test_discarded_blocks_go_back_to_the_host() {
     local disk used
     disk=$(disk_directory)/image
-    ext4_disk "$disk" 128M
-    with_disk rw 'head -c 48M /dev/urandom >/data/file; sync; rm /data/file; sync; fstrim /data' \
+    head -c 64M /dev/zero >"$disk"
+    ext4_disk "$disk" 64M -E nodiscard
+    [ "$(du -k "$disk" | cut -f 1)" -ge 65536 ] || fail "the image has holes already"
+    with_disk rw 'fstrim /data' \
         '.process.capabilities |= with_entries(.value += ["CAP_SYS_ADMIN"])'
     run_bundle --disk "$disk"
     expect_status 0
     used=$(du -k "$disk" | cut -f 1)
-    [ "$used" -lt 32768 ] || fail "$used KiB are still in use"
+    [ "$used" -lt 16384 ] || fail "$used KiB are still in use"
     expect_clean "$disk"
     rm -r "${disk%/*}"
 }

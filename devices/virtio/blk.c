@@ -47,6 +47,7 @@ struct blk {
     struct virtio_device base;
     struct blk_io io;
     bool has_io;
+    int lock_fd; /* see blk_file_lock() */
     struct loop_source *source;
     uint64_t capacity; /* sectors */
     bool read_only;
@@ -324,6 +325,8 @@ static void blk_free(struct blk *blk)
     loop_remove(blk->source);
     if (blk->has_io)
         blk_io_destroy(&blk->io);
+    if (blk->lock_fd >= 0)
+        close(blk->lock_fd);
     free(blk);
 }
 
@@ -410,13 +413,15 @@ static int open_io(struct blk *blk, const struct blk_config *config, struct thaw
     cleanup_close int fd = blk_file_open(config->path, config->read_only, &blk->capacity, err);
     if (fd < 0)
         return fd;
+    blk->lock_fd = blk_file_lock(fd, config->path, config->read_only, err);
+    if (blk->lock_fd < 0)
+        return blk->lock_fd;
     int rc = blk_io_init(&blk->io, fd, QUEUE_SIZE);
     if (rc < 0)
         return thaw_fail_as(err, THAW_FAIL_IO, -rc,
                             "--disk %s: io_uring is not available: %s (sysctl "
                             "kernel.io_uring_disabled must be 0, and no seccomp filter forbid it)",
                             config->path, strerror(-rc));
-    (void)take_fd(&fd);
     blk->has_io = true;
     return 0;
 }
@@ -445,6 +450,7 @@ int blk_create(const struct blk_config *config, const struct virtio_context *con
     cleanup(cleanup_blk_fn) struct blk *blk = calloc(1, sizeof(*blk));
     if (!blk)
         return thaw_fail(err, ENOMEM, "--disk %s", config->path);
+    blk->lock_fd = -1;
     blk->read_only = config->read_only;
     int rc = open_io(blk, config, err);
     if (rc == 0)

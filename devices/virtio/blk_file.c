@@ -43,31 +43,21 @@ static int check_size(uint64_t size, const char *path, struct thaw_error *err)
     return 0;
 }
 
-static int lock(int fd, const char *path, bool read_only, struct thaw_error *err)
+/* O_NONBLOCK: opening a FIFO by mistake must not hang. */
+static int open_flags(bool read_only)
 {
-    struct flock whole = {.l_type = read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(fd, F_OFD_SETLK, &whole) == 0)
-        return 0;
-    int code = errno;
-    if (code == EAGAIN || code == EACCES)
-        return fail(err, path, EBUSY, "in use by another VM");
-    return thaw_fail_as(err, THAW_FAIL_IO, code, "--disk %s: cannot be locked: %s", path,
-                        strerror(code));
+    return (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 }
 
 int blk_file_open(const char *path, bool read_only, uint64_t *sectors, struct thaw_error *err)
 {
-    /* O_NONBLOCK: opening a FIFO by mistake must not hang. */
-    int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-    cleanup_close int fd = open(path, flags);
+    cleanup_close int fd = open(path, open_flags(read_only));
     if (fd < 0)
         return fail(err, path, errno, strerror(errno));
     uint64_t size = 0;
     int rc = find_size(fd, path, &size, err);
     if (rc == 0)
         rc = check_size(size, path, err);
-    if (rc == 0)
-        rc = lock(fd, path, read_only, err);
     if (rc < 0)
         return rc;
     /* Off again: io_uring would rather fail with EAGAIN than wait. */
@@ -75,4 +65,28 @@ int blk_file_open(const char *path, bool read_only, uint64_t *sectors, struct th
         return fail(err, path, errno, strerror(errno));
     *sectors = size / BLK_SECTOR;
     return take_fd(&fd);
+}
+
+static bool is_same_file(int a, int b)
+{
+    struct stat one, other;
+    return fstat(a, &one) == 0 && fstat(b, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
+int blk_file_lock(int fd, const char *path, bool read_only, struct thaw_error *err)
+{
+    cleanup_close int lock = open(path, open_flags(read_only));
+    if (lock < 0)
+        return fail(err, path, errno, strerror(errno));
+    if (!is_same_file(fd, lock))
+        return fail(err, path, ESTALE, "was replaced by another file just now");
+    struct flock whole = {.l_type = read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(lock, F_OFD_SETLK, &whole) == 0)
+        return take_fd(&lock);
+    int code = errno;
+    if (code == EAGAIN || code == EACCES)
+        return fail(err, path, EBUSY, "in use by another VM");
+    return thaw_fail_as(err, THAW_FAIL_IO, code, "--disk %s: cannot be locked: %s", path,
+                        strerror(code));
 }

@@ -11,11 +11,17 @@
 #define BLK_SECTOR 512u
 
 /*
- * Opens a regular file or block device and locks it (F_OFD_SETLK: shared when `read_only`, else
- * exclusive). `*sectors` is its size, at least 1. Returns the descriptor, owned by the caller, or a
- * negative errno with THAW_FAIL_IO, "--disk PATH: why". The lock goes when the last descriptor of
- * this opening is closed, also when the process dies.
+ * Opens a regular file or block device. `*sectors` is its size, at least 1. Returns the descriptor,
+ * owned by the caller, or a negative errno with THAW_FAIL_IO, "--disk PATH: why".
  */
 int blk_file_open(const char *path, bool read_only, uint64_t *sectors, struct thaw_error *err);
+
+/*
+ * Locks the file that is open as `fd` (F_OFD_SETLK: shared when `read_only`, else exclusive) by
+ * opening it once more. Returns that descriptor, which is the lock: it ends when the descriptor is
+ * closed, also when the process dies. A lock on `fd` itself would live on in a ring that `fd` is
+ * registered with, which the kernel takes apart some time after its process has gone.
+ */
+int blk_file_lock(int fd, const char *path, bool read_only, struct thaw_error *err);
 
 #endif

@@ -5,20 +5,23 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#define FILE_INDEX 0 /* of the disk's file, the only one that is registered */
+
 int blk_io_init(struct blk_io *io, int fd, unsigned entries)
 {
-    *io = (struct blk_io){.fd = -1};
+    *io = (struct blk_io){0};
     int rc = io_uring_queue_init(entries, &io->ring, 0);
     if (rc < 0)
         return rc;
-    io->fd = fd;
-    return 0;
+    rc = io_uring_register_files(&io->ring, &fd, 1);
+    if (rc < 0)
+        io_uring_queue_exit(&io->ring);
+    return rc;
 }
 
 void blk_io_destroy(struct blk_io *io)
 {
     io_uring_queue_exit(&io->ring);
-    close(io->fd);
 }
 
 /* ---- to the kernel ------------------------------------------------------------------------ */
@@ -33,31 +36,29 @@ static struct io_uring_sqe *next_entry(struct blk_io *io)
     return sqe;
 }
 
-static void prepare_transfer(const struct blk_io *io, struct io_uring_sqe *sqe,
-                             const struct blk_request *r)
+static void prepare_transfer(struct io_uring_sqe *sqe, const struct blk_request *r)
 {
     const struct iovec *iov = &r->iov[r->current];
     unsigned count = r->count - r->current;
     uint64_t offset = r->offset + r->done;
     if (r->op == BLK_READ && count == 1)
-        io_uring_prep_read(sqe, io->fd, iov->iov_base, (unsigned)iov->iov_len, offset);
+        io_uring_prep_read(sqe, FILE_INDEX, iov->iov_base, (unsigned)iov->iov_len, offset);
     else if (r->op == BLK_READ)
-        io_uring_prep_readv(sqe, io->fd, iov, count, offset);
+        io_uring_prep_readv(sqe, FILE_INDEX, iov, count, offset);
     else if (count == 1)
-        io_uring_prep_write(sqe, io->fd, iov->iov_base, (unsigned)iov->iov_len, offset);
+        io_uring_prep_write(sqe, FILE_INDEX, iov->iov_base, (unsigned)iov->iov_len, offset);
     else
-        io_uring_prep_writev(sqe, io->fd, iov, count, offset);
+        io_uring_prep_writev(sqe, FILE_INDEX, iov, count, offset);
     if (r->op == BLK_WRITE && r->sync)
         sqe->rw_flags = RWF_DSYNC;
 }
 
-static void prepare_range(const struct blk_io *io, struct io_uring_sqe *sqe,
-                          const struct blk_request *r)
+static void prepare_range(struct io_uring_sqe *sqe, const struct blk_request *r)
 {
     const struct blk_range *range = &r->ranges[r->current];
     bool zero = r->op == BLK_ZERO && !range->unmap;
     int mode = FALLOC_FL_KEEP_SIZE | (zero ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE);
-    io_uring_prep_fallocate(sqe, io->fd, mode, (off_t)range->offset, (off_t)range->length);
+    io_uring_prep_fallocate(sqe, FILE_INDEX, mode, (off_t)range->offset, (off_t)range->length);
 }
 
 static bool is_transfer(const struct blk_request *r)
@@ -69,11 +70,12 @@ static void queue_step(struct blk_io *io, struct blk_request *r)
 {
     struct io_uring_sqe *sqe = next_entry(io);
     if (r->op == BLK_FLUSH || r->current == r->count)
-        io_uring_prep_fsync(sqe, io->fd, IORING_FSYNC_DATASYNC);
+        io_uring_prep_fsync(sqe, FILE_INDEX, IORING_FSYNC_DATASYNC);
     else if (is_transfer(r))
-        prepare_transfer(io, sqe, r);
+        prepare_transfer(sqe, r);
     else
-        prepare_range(io, sqe, r);
+        prepare_range(sqe, r);
+    io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
     io_uring_sqe_set_data(sqe, r);
 }
 

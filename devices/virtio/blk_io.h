@@ -5,8 +5,7 @@
  * failed.
  *
  * The ring's own descriptor polls readable when something has finished, so it goes into the event
- * loop as it is. The file is not registered with the ring: a ring drops its registered files some
- * time after its process has gone, and the disk's lock would live on with them.
+ * loop as it is. The file is registered with the ring: no request has to look it up.
  *
  * Not thread-safe: used under the loop's lock.
  */
@@ -52,13 +51,12 @@ struct blk_request {
 
 struct blk_io {
     struct io_uring ring;
-    int fd;
     unsigned in_flight; /* started and not yet come back */
     bool cancelled;
 };
 
-/* `entries`: how many requests there may be at a time. Takes over `fd` when it succeeds. Negative
- * errno: io_uring cannot be used. */
+/* `entries`: how many requests there may be at a time. The ring keeps the file of `fd` for itself;
+ * the descriptor stays the caller's. Negative errno: io_uring cannot be used. */
 int blk_io_init(struct blk_io *io, int fd, unsigned entries);
 
 /* Nothing may be in flight. */

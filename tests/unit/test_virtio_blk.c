@@ -5,11 +5,13 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <linux/virtio_blk.h>
 #include <pthread.h>
 #include <seccomp.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #define SECTORS  256u
 #define QUIET_MS 30u
@@ -186,23 +188,28 @@ static bool needs_reset(struct disk *disk)
     return fake_driver_read(&disk->driver, FAKE_REG_STATUS) & VIRTIO_STATUS_NEEDS_RESET;
 }
 
+/* The descriptor of the device's ring. */
+static int ring_of(void)
+{
+    char link[64], target[64];
+    for (int fd = 3; fd < 64; fd++) {
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        ssize_t length = readlink(link, target, sizeof(target));
+        if (length > 0 && memmem(target, (size_t)length, "io_uring", 8))
+            return fd;
+    }
+    return -1;
+}
+
 /* Puts a pipe in the place of the device's file: what reads it is in flight until the test gives
  * something. Returns the end to write to. */
-static int replace_file_by_pipe(const struct disk *disk)
+static int replace_file_by_pipe(void)
 {
-    int ends[2], device_fd = -1;
-    char link[64], target[128];
-    cleanup_free char *real = realpath(disk->path, NULL);
-    cr_assert_not_null(real);
-    for (int fd = 3; fd < 64 && device_fd < 0; fd++) {
-        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-        ssize_t length = readlink(link, target, sizeof(target) - 1);
-        if (length > 0 && (size_t)length == strlen(real) && !memcmp(target, real, (size_t)length))
-            device_fd = fd;
-    }
-    cr_assert_geq(device_fd, 0);
+    int ends[2];
     cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
-    cr_assert_eq(dup2(ends[0], device_fd), device_fd);
+    struct io_uring_files_update update = {.fds = (uintptr_t)&ends[0]};
+    cr_assert_eq(
+        syscall(__NR_io_uring_register, ring_of(), IORING_REGISTER_FILES_UPDATE, &update, 1), 1);
     close(ends[0]);
     return ends[1];
 }
@@ -505,7 +512,7 @@ Test(virtio_blk, a_read_that_comes_in_parts_is_continued_to_its_end)
 {
     struct disk disk;
     start(&disk);
-    int pipe = replace_file_by_pipe(&disk);
+    int pipe = replace_file_by_pipe();
     uint64_t header = put_header(&disk, VIRTIO_BLK_T_IN, 0), status = put_status(&disk);
     uint64_t data = fake_driver_alloc(&disk.driver, 1024);
     const struct fake_buffer buffers[] = {
@@ -675,7 +682,7 @@ Test(virtio_blk, cve_2026_45782_a_head_offered_again_while_in_flight_breaks_the_
 {
     struct disk disk;
     start(&disk);
-    int pipe = replace_file_by_pipe(&disk);
+    int pipe = replace_file_by_pipe();
     struct request r = offer(&disk, VIRTIO_BLK_T_IN, 0, 512, NULL);
     run_in_vain(&disk);
     fake_driver_offer(&disk.driver, 0, r.head);
@@ -697,7 +704,7 @@ Test(virtio_blk, a_reset_ends_what_is_in_flight_without_a_trace)
 {
     struct disk disk;
     start(&disk);
-    int pipe = replace_file_by_pipe(&disk);
+    int pipe = replace_file_by_pipe();
     struct request a = offer(&disk, VIRTIO_BLK_T_IN, 0, 512, NULL);
     struct request b = offer(&disk, VIRTIO_BLK_T_IN, 8, 512, NULL);
     run_in_vain(&disk);
@@ -735,7 +742,7 @@ Test(virtio_blk, stop_waits_for_what_is_in_flight_and_takes_nothing_new)
 {
     struct disk disk;
     start(&disk);
-    int pipe = replace_file_by_pipe(&disk);
+    int pipe = replace_file_by_pipe();
     struct virtio_device *device = disk.driver.mmio.device;
     struct request first = offer(&disk, VIRTIO_BLK_T_IN, 0, 512, NULL);
     run_in_vain(&disk);
@@ -767,7 +774,7 @@ Test(virtio_blk, requests_outlive_the_thread_that_submitted_them)
 {
     struct disk disk;
     start(&disk);
-    int pipe = replace_file_by_pipe(&disk);
+    int pipe = replace_file_by_pipe();
     struct request r = offer(&disk, VIRTIO_BLK_T_IN, 0, 512, NULL);
     pthread_t thread;
     cr_assert_eq(pthread_create(&thread, NULL, kick_and_end, &disk.driver), 0);

@@ -14,7 +14,7 @@
 #define BIT(n)     (1ull << (n))
 
 /* Segments of one request: the longest chain without the header, the status and the descriptor of
- * an indirect table, which counts too. */
+ * an indirect table, which a driver may count. */
 #define SEGMENTS_MAX (VIRTQ_SIZE_MAX - 3)
 
 /* Of one discard or write-zeroes range, in sectors: 2 GiB. The kernel works through a range in one

@@ -185,23 +185,25 @@ static int open_indirect(struct virtq *q, const struct table *in, const struct v
     return out->desc ? 0 : break_queue(q, EFAULT, "indirect table outside of RAM");
 }
 
-/* Follows the links. Each descriptor counts, so a loop ends at the longest chain there can be. */
+/* Follows the links. Each buffer counts, so a loop ends at the longest chain there can be. A table
+ * does not: Linux's console fills one with as many pages as a large pipe has, 256. */
 static int walk(struct virtq *q, uint16_t head, struct virtq_chain *chain)
 {
     struct table table = {.desc = q->desc, .size = q->layout.size};
     uint32_t index = head;
-    for (unsigned count = 0; count < VIRTQ_SIZE_MAX; count++) {
+    for (unsigned count = 0; count < VIRTQ_SIZE_MAX;) {
         if (index >= table.size)
             return break_queue(q, EINVAL, "descriptor index beyond its table");
         struct virtq_desc desc;
         memcpy(&desc, table.desc + index, sizeof(desc)); /* read once: the driver may change it */
-        if (desc.flags & DESC_INDIRECT) {
+        if (desc.flags & DESC_INDIRECT) {                /* once: there is none within a table */
             int rc = open_indirect(q, &table, &desc, &table);
             if (rc < 0)
                 return rc;
             index = 0;
             continue;
         }
+        count++;
         int rc = add_buffer(q, chain, &desc);
         if (rc < 0 || !(desc.flags & DESC_NEXT))
             return rc;

@@ -183,6 +183,18 @@ Test(virtq, as_many_buffers_as_the_queue_is_long_are_a_chain)
     cr_assert_eq(chain.readable_count, SIZE);
 }
 
+/* What Linux's console driver makes of a pipe of 1 MiB, whatever the queue's size. */
+Test(virtq, an_indirect_table_may_have_as_many_buffers_as_the_longest_chain)
+{
+    for (uint16_t i = 0; i < VIRTQ_SIZE_MAX; i++)
+        write_desc(TABLE, i, BUFFER + 16 * i, 16, i + 1u < VIRTQ_SIZE_MAX ? NEXT : 0,
+                   (uint16_t)(i + 1));
+    desc(0, TABLE, VIRTQ_SIZE_MAX * 16, INDIRECT, 0);
+    offer(0);
+    cr_assert_eq(virtq_pop(&queue, &chain), 1);
+    cr_assert_eq(chain.readable_count, VIRTQ_SIZE_MAX);
+}
+
 Test(virtq, a_chain_that_loops_is_refused)
 {
     desc(0, BUFFER, 1, NEXT, 1);

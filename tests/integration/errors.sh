@@ -20,6 +20,9 @@ test_unknown_verbs_and_options_are_usage_errors() {
     usage_error --bundle x surplus
     usage_error
     usage_error --warmup true --kernel x
+    usage_error --env A=1 --kernel x
+    usage_error --bundle x --env =1
+    usage_error --bundle x --env ""
 }
 
 test_help_and_version_succeed_everywhere() {

@@ -17,6 +17,14 @@ test_an_image_runs_its_own_command_as_its_user() {
     expect_out "$(printf '1000\n/home/user\nme\n/home/user\nbox')"
 }
 
+test_variables_of_the_command_line_win() {
+    import_rootfs --env WHO=me --env KEPT=kept
+    FROM_HERE=here run_thaw run box --env WHO=you --env FROM_HERE --env NOT_HERE --env EMPTY= -- \
+        sh -c 'echo $WHO $KEPT $FROM_HERE ${NOT_HERE-unset} ${EMPTY-unset}; env | grep -c ^WHO='
+    expect_status 0
+    expect_out "$(printf 'you kept here unset\n1')"
+}
+
 test_another_command_line_comes_after_the_entrypoint() {
     import_rootfs --entrypoint '["echo", "entry"]' --cmd '["cmd"]'
     run_thaw run box -- a "b c" --memory

@@ -123,3 +123,25 @@ Test(image_bundle, an_entrypoint_that_is_no_number_of_arguments_is_refused)
         bundle_destroy(bundle);
     }
 }
+
+static void expect_env(const char *patch, const char *expected)
+{
+    static const char *const given[] = {"B=new", "D=", "B=newer"};
+    const struct bundle_options options = {.env = given, .env_count = 3};
+    struct thaw_error err = {0};
+    cleanup_bundle struct bundle *bundle = NULL;
+    cr_assert_eq(load(patch, 4096, &options, &bundle, &err), 0, "%s", err.message);
+    char line[128] = "";
+    size_t count = spec_count(bundle, THAW_SPEC_ENV);
+    for (size_t i = 0; i < count; i++)
+        snprintf(line + strlen(line), sizeof(line) - strlen(line), "%s%s", i ? "|" : "",
+                 spec_string(bundle, THAW_SPEC_ENV, i, 0, 0));
+    cr_expect_str_eq(line, expected, "%s: %s", patch, line);
+}
+
+Test(image_bundle, variables_that_are_given_replace_those_of_their_key)
+{
+    expect_env("{\"process\": {\"env\": [\"A=1\", \"B=1\", \"BC=1\"]}}", "A=1|BC=1|D=|B=newer");
+    expect_env("{\"process\": {\"env\": [\"B=1\", \"B=2\"]}}", "D=|B=newer");
+    expect_env("{\"process\": {\"env\": null}}", "D=|B=newer");
+}

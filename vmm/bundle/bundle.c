@@ -309,12 +309,44 @@ static int replace_args(json_t *config, const struct bundle_options *options,
     return rc == 0 || !process ? 0 : thaw_fail(err, ENOMEM, "process.args");
 }
 
+/* Whether an entry of process.env is of the same key as `variable`. */
+static bool is_of_key(const json_t *entry, const char *variable)
+{
+    const char *text = json_string_value(entry);
+    return text && strncmp(text, variable, strcspn(variable, "=") + 1) == 0;
+}
+
+static int set_variable(json_t *env, const char *variable)
+{
+    for (size_t i = json_array_size(env); i-- > 0;)
+        if (is_of_key(json_array_get(env, i), variable))
+            json_array_remove(env, i);
+    return json_array_append_new(env, json_string_nocheck(variable));
+}
+
+static int override_env(json_t *config, const struct bundle_options *options,
+                        struct thaw_error *err)
+{
+    json_t *process = json_object_get(config, "process");
+    json_t *env = json_object_get(process, "env");
+    int rc = 0;
+    if (process && (!env || json_is_null(env)))
+        rc = json_object_set_new(process, "env", env = json_array());
+    if (!json_is_array(env)) /* nothing to add to: what is wrong is said later */
+        return rc == 0 ? 0 : thaw_fail(err, ENOMEM, "process.env");
+    for (size_t i = 0; rc == 0 && i < options->env_count; i++)
+        rc = set_variable(env, options->env[i]);
+    return rc == 0 ? 0 : thaw_fail(err, ENOMEM, "process.env");
+}
+
 static int load(struct bundle *bundle, const char *dir, const struct bundle_options *options,
                 struct thaw_error *err)
 {
     int rc = read_config(dir, &bundle->config, err);
     if (rc == 0 && options && options->arg_count > 0)
         rc = replace_args(bundle->config, options, err);
+    if (rc == 0 && options && options->env_count > 0)
+        rc = override_env(bundle->config, options, err);
     if (rc == 0)
         rc = build_spec(bundle, dir, options, err);
     if (rc == 0)

@@ -17,10 +17,12 @@
 struct json_t;
 
 struct bundle_options {
-    const char *warmup;  /* command for /bin/sh -c, run before the snapshot; NULL: none */
-    char *const *args;   /* instead of process.args after the first N, N being the annotation
-                          * dev.thaw.entrypoint-args, or 0 without it */
-    size_t arg_count;    /* 0: process.args as they are */
+    const char *warmup;     /* command for /bin/sh -c, run before the snapshot; NULL: none */
+    char *const *args;      /* instead of process.args after the first N, N being the annotation
+                             * dev.thaw.entrypoint-args, or 0 without it */
+    size_t arg_count;       /* 0: process.args as they are */
+    const char *const *env; /* KEY=VALUE each: instead of process.env's of the same key, or added */
+    size_t env_count;
     uint16_t rows, cols; /* terminal size instead of process.consoleSize; 0: keep that one */
 };
 

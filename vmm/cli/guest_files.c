@@ -51,8 +51,11 @@ static int compose_cmdline(const struct run_options *o, struct guest_files *file
 static int open_bundle(const struct run_options *o, struct guest_files *files,
                        struct thaw_error *err)
 {
-    struct bundle_options options = {
-        .warmup = o->warmup, .args = o->args, .arg_count = o->arg_count};
+    struct bundle_options options = {.warmup = o->warmup,
+                                     .args = o->args,
+                                     .arg_count = o->arg_count,
+                                     .env = o->env,
+                                     .env_count = o->env_count};
     terminal_size(STDIN_FILENO, &options.rows, &options.cols);
     int rc = bundle_load(o->bundle, &options, &files->bundle, err);
     if (rc < 0)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
 #define MEMORY_DEFAULT (128ull << 20)
 
@@ -30,6 +31,8 @@ static const char help[] =
     "  -c, --cpus N              virtual CPUs, 1 to 8; default 1\n"
     "      --cmdline-extra TEXT  appended to the kernel's command line\n"
     "      --console FILE        the kernel's console goes there and not to stderr\n"
+    "      --env KEY[=VALUE]     a variable of the workload's environment; KEY alone: as it is "
+    "here\n"
     "      --warmup COMMAND      run by /bin/sh in the guest, as the workload's user, before it\n"
     "%s"
     "  -t, --timeout SECONDS     give up after that long\n"
@@ -58,6 +61,7 @@ enum {
     OPT_NET,
     OPT_VSOCK,
     OPT_BALLOON,
+    OPT_ENV,
 };
 
 static const struct option longs[] = {
@@ -69,6 +73,7 @@ static const struct option longs[] = {
     {"cmdline-extra", required_argument, NULL, OPT_CMDLINE},
     {"console", required_argument, NULL, OPT_CONSOLE},
     {"warmup", required_argument, NULL, OPT_WARMUP},
+    {"env", required_argument, NULL, OPT_ENV},
     {"disk", required_argument, NULL, OPT_DISK},
     {"net", required_argument, NULL, OPT_NET},
     {"vsock", required_argument, NULL, OPT_VSOCK},
@@ -79,6 +84,26 @@ static const struct option longs[] = {
     {"help", no_argument, NULL, 'h'},
     {0},
 };
+
+/* KEY=VALUE, or KEY alone: as it is in thaw's own environment, and not at all if it is not there.
+ */
+static int add_variable(struct run_options *o, const char *text, struct thaw_error *err)
+{
+    size_t key = strcspn(text, "=");
+    if (key == 0)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--env %s: expected KEY=VALUE or KEY",
+                            text);
+    if (o->env_count == RUN_ENV_MAX)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, E2BIG, "--env: at most %u", RUN_ENV_MAX);
+    if (text[key] == '=') {
+        o->env[o->env_count++] = text;
+        return 0;
+    }
+    for (char **own = environ; *own; own++)
+        if (strncmp(*own, text, key) == 0 && (*own)[key] == '=')
+            o->env[o->env_count++] = *own;
+    return 0;
+}
 
 /* Takes one option that has a value. */
 static int set_option(struct run_options *o, int option, struct thaw_error *err)
@@ -108,6 +133,8 @@ static int set_option(struct run_options *o, int option, struct thaw_error *err)
     case OPT_WARMUP:
         o->warmup = optarg;
         return 0;
+    case OPT_ENV:
+        return add_variable(o, optarg, err);
     case OPT_DISK:
         return device_option_disk(&o->devices, optarg, err);
     case OPT_NET:
@@ -170,6 +197,8 @@ static int check_options(const struct run_options *o, struct thaw_error *err)
     if (o->bundle && o->initrd)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "--initrd: a bundle brings its own initramfs");
+    if (o->env_count > 0 && !o->bundle)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--env: needs an image or a bundle");
     if (o->warmup && !o->bundle)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--warmup: needs --bundle");
     if (o->mailbox.ipv4_prefix > 0 && !o->bundle)

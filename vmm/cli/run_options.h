@@ -5,7 +5,9 @@
 
 #include "devices/machine.h"
 
-/* Strings are those of argv. */
+#define RUN_ENV_MAX 256u
+
+/* Strings are those of argv and environ. */
 struct run_options {
     const char *bundle, *kernel, *initrd, *cmdline_extra, *console, *warmup, *export_directory;
     uint64_t memory, cpus, timeout_ns;
@@ -13,7 +15,9 @@ struct run_options {
     struct mailbox_content mailbox; /* for a bundle */
     char **args;                    /* what came after "--": the command line */
     size_t arg_count;               /* 0: the bundle's own */
-    char image[4096];               /* directory of the image that was named: `bundle`, then */
+    const char *env[RUN_ENV_MAX];   /* KEY=VALUE each */
+    size_t env_count;
+    char image[4096]; /* directory of the image that was named: `bundle`, then */
     bool json;
 };
 

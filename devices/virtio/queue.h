@@ -44,8 +44,8 @@ struct virtq {
     uint16_t signalled;  /* the used index when we last decided about an interrupt */
     bool broken;         /* the driver broke a rule: nothing more is taken from it */
     const char *why;     /* broken: which rule, for people; static storage */
-    uint16_t in_flight;  /* chains popped and not yet pushed */
-    uint64_t heads[VIRTQ_SIZE_MAX / 64]; /* which ones */
+    uint64_t heads[VIRTQ_SIZE_MAX / 64]; /* of the chains popped and not yet pushed */
+    uint16_t in_flight; /* how many; behind the array, or UBSan would take it for one without end */
 };
 
 /*

@@ -78,6 +78,13 @@ static inline uint64_t fuzz_u64(struct fuzz_input *in)
     return value;
 }
 
+/* Mostly a small number. */
+static inline uint16_t fuzz_small(struct fuzz_input *in)
+{
+    uint8_t value = fuzz_u8(in);
+    return value == UINT8_MAX ? fuzz_u16(in) : value;
+}
+
 /* Up to 15 places of the `size` bytes at `state` get other values: what a hostile file may hold. */
 static inline void fuzz_corrupt(struct fuzz_input *in, void *state, size_t size)
 {

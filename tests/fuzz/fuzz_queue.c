@@ -27,10 +27,10 @@ enum {
 struct rig {
     struct guest_memory memory;
     struct virtq q;
-    struct virtq_chain chain;
     uint64_t features;
-    unsigned in_flight; /* popped and not pushed, as counted here */
-    bool can_unpop;     /* the last operation was a pop that gave a chain */
+    unsigned in_flight;       /* popped and not pushed, as counted here */
+    bool can_unpop;           /* the last operation was a pop that gave a chain */
+    struct virtq_chain chain; /* last, so that ASan sees its end */
 };
 
 static bool is_ram(const struct rig *rig, const struct iovec *iov)
@@ -153,7 +153,7 @@ static void write_desc(struct rig *rig, struct fuzz_input *in)
 
 static void offer(struct rig *rig, struct fuzz_input *in)
 {
-    uint16_t size = rig->q.layout.size, head = fuzz_u8(in), index = 0;
+    uint16_t size = rig->q.layout.size, head = fuzz_small(in), index = 0;
     uint64_t avail = rig->q.layout.avail;
     if (!rig->q.ready || guest_memory_read(&rig->memory, avail + 2, &index, 2) < 0)
         return;

@@ -472,7 +472,7 @@ static void step_driver(struct fuzz_rig *rig, struct fuzz_input *in, unsigned op
         break;
     case OP_OFFER: {
         struct fuzz_queue *q = &rig->queues[queue_number(rig, in)];
-        offer(rig, q, fuzz_u8(in));
+        offer(rig, q, fuzz_small(in));
         break;
     }
     case OP_WRITE_MEMORY:

@@ -269,15 +269,6 @@ static void pump(struct ports *p)
     pump_input(p);
 }
 
-static void on_look_again(void *ctx, uint32_t events)
-{
-    struct ports *p = ctx;
-    eventfd_t ignored;
-    (void)events;
-    eventfd_read(p->again_fd, &ignored);
-    pump(p);
-}
-
 /* ---- control messages from the guest ------------------------------------------------------ */
 
 static void add_all(struct ports *p)
@@ -325,6 +316,18 @@ static void receive_control(struct ports *p)
     virtio_notify_driver(&p->base, PORTS_QUEUE_CONTROL_TX);
     say_pending(p);
     pump_input(p);
+}
+
+/* The control queue too: its budget may have run out with the driver asked not to notify. */
+static void on_look_again(void *ctx, uint32_t events)
+{
+    struct ports *p = ctx;
+    eventfd_t ignored;
+    (void)events;
+    eventfd_read(p->again_fd, &ignored);
+    if (is_at_work(p))
+        receive_control(p);
+    pump(p);
 }
 
 /* ---- what the transport calls ------------------------------------------------------------- */

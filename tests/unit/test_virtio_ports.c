@@ -65,6 +65,34 @@ Test(ports, messages_wait_for_buffers_however_often_they_are_asked_for)
     expect_silence();
 }
 
+/* As long as the queue, which the driver may fill at once, or one by one while they are taken. */
+Test(ports, after_many_messages_the_device_asks_to_be_told_of_the_next)
+{
+    const unsigned queue = PORTS_QUEUE_CONTROL_TX;
+    start();
+    fake_driver_prepare(&driver, ALL);
+    driver.queues[queue].size = PORTS_QUEUE_SIZE;
+    for (unsigned i = 0; i < device->queue_count; i++) {
+        fake_driver_write(&driver, FAKE_REG_QUEUE_SEL, i);
+        fake_driver_write(&driver, FAKE_REG_QUEUE_NUM, driver.queues[i].size);
+        fake_driver_write(&driver, FAKE_REG_QUEUE_READY, 1);
+    }
+    fake_driver_write(&driver, FAKE_REG_STATUS, 15);
+
+    const struct message message = {.id = 1, .event = PORT_OPEN, .value = 1};
+    uint64_t gpa = fake_driver_alloc(&driver, 8);
+    memcpy(fake_driver_at(&driver, gpa, 8), &message, 8);
+    for (unsigned i = 0; i < PORTS_QUEUE_SIZE; i++)
+        fake_driver_send(&driver, queue, &(struct fake_buffer){gpa, 8, false}, 1);
+    fake_driver_kick(&driver, queue);
+    fake_driver_run_loop(&driver, QUIET_MS);
+
+    uint16_t event;
+    uint64_t behind_the_ring = driver.queues[queue].used + 4 + 8 * PORTS_QUEUE_SIZE;
+    memcpy(&event, fake_driver_at(&driver, behind_the_ring, 2), 2);
+    cr_assert_eq(event, PORTS_QUEUE_SIZE);
+}
+
 Test(ports, unknown_events_and_ports_are_without_effect)
 {
     start();

@@ -256,7 +256,8 @@ static void on_descriptor(void *ctx, uint32_t events)
     /* The device may have been stopped or reset since the event was fetched. */
     if (events & EPOLLIN && !gone && is_running(net))
         receive(net);
-    if (net->tx_waits && (events & EPOLLOUT || gone) && is_running(net))
+    /* No event comes any more, whoever found out that it is gone. */
+    if (net->tx_waits && (events & EPOLLOUT || !net->source) && is_running(net))
         transmit(net);
     update_events(net);
 }

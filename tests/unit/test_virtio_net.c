@@ -632,6 +632,21 @@ Test(virtio_net, frames_that_waited_for_a_wire_that_goes_away_are_given_back)
     rig_destroy(&rig);
 }
 
+Test(virtio_net, frames_that_waited_are_given_back_too_when_it_is_a_read_that_finds_the_end)
+{
+    struct rig rig;
+    rig_start(&rig, 0);
+    fill_the_wire(&rig);
+    add_buffer(&rig);
+    cr_assert_eq(shutdown(rig.wire, SHUT_WR), 0);
+    run(&rig);
+    cr_assert_eq(frames_sent(&rig), 1);
+    guest_sends(&rig, 100, 'l');
+    cr_assert_eq(frames_sent(&rig), 1);
+    cr_assert_eq(counters(&rig).tx_dropped, 2);
+    rig_destroy(&rig);
+}
+
 Test(virtio_net, reset_while_frames_wait_forgets_them_and_a_new_driver_starts_afresh)
 {
     struct rig rig;

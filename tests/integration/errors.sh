@@ -117,6 +117,13 @@ test_kernels_that_cannot_be_loaded_are_named() {
     expect_failure initramfs-invalid "--memory"
 }
 
+test_json_holds_messages_that_are_not_utf8() {
+    run_thaw run --json --kernel x --console $'/nowhere/\xff'
+    expect_status 125
+    jq -e '.error == "io" and (.message | startswith("--console /nowhere/?:"))' "$work/err" >/dev/null ||
+        fail "no JSON"
+}
+
 test_a_fifo_as_kernel_does_not_hang() {
     mkfifo "$work/fifo"
     run_thaw run --kernel "$work/fifo"

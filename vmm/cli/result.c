@@ -62,19 +62,34 @@ static json_t *dropped_json(const struct guest_observation *seen)
                      (json_int_t)seen->dropped.ignored);
 }
 
+/* A path need not be UTF-8, and a long message may be cut within a character: a message that JSON
+ * cannot hold is given in ASCII. */
+static json_t *message_json(const struct thaw_error *err)
+{
+    char ascii[sizeof(err->message)];
+    if (!err->code)
+        return json_null();
+    json_t *message = json_string(err->message);
+    if (message)
+        return message;
+    for (size_t i = 0; i < sizeof(ascii); i++)
+        ascii[i] = (char)(err->message[i] & 0x80 ? '?' : err->message[i]);
+    return json_string(ascii);
+}
+
 void result_print_json(const struct run_result *r, const struct bundle *bundle, int status,
                        const struct thaw_error *err)
 {
     const char *error = err->code ? thaw_failure_name(err->failure) : NULL;
     json_t *root = json_pack(
-        "{s:i, s:s?, s:i, s:s?, s:I, s:o, s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:o, s:o, s:o}",
-        "status", status, "error", error, "code", (int)err->failure, "message",
-        err->code ? err->message : NULL, "started_ns", (json_int_t)r->started_ns, "marks_ms",
-        marks_json(r), "exits", "io", (json_int_t)r->exits.io, "mmio", (json_int_t)r->exits.mmio,
-        "other", (json_int_t)r->exits.other, "interrupted", (json_int_t)r->exits.interrupted,
-        "console", "written", (json_int_t)r->console.written, "discarded",
-        (json_int_t)r->console.discarded, "streams", streams_json(&r->streams), "dropped_lines",
-        dropped_json(&r->session.seen), "annotations", annotations_json(bundle));
+        "{s:i, s:s?, s:i, s:o, s:I, s:o, s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:o, s:o, s:o}",
+        "status", status, "error", error, "code", (int)err->failure, "message", message_json(err),
+        "started_ns", (json_int_t)r->started_ns, "marks_ms", marks_json(r), "exits", "io",
+        (json_int_t)r->exits.io, "mmio", (json_int_t)r->exits.mmio, "other",
+        (json_int_t)r->exits.other, "interrupted", (json_int_t)r->exits.interrupted, "console",
+        "written", (json_int_t)r->console.written, "discarded", (json_int_t)r->console.discarded,
+        "streams", streams_json(&r->streams), "dropped_lines", dropped_json(&r->session.seen),
+        "annotations", annotations_json(bundle));
     if (!root)
         return;
     json_dumpf(root, stderr, JSON_COMPACT | JSON_PRESERVE_ORDER);

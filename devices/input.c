@@ -24,13 +24,13 @@ int input_open(struct input *input, int fd, struct thaw_error *err)
     struct stat st;
     if (fstat(fd, &st) < 0)
         return thaw_fail(err, errno, "standard input");
-    bool waits = S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && isatty(fd));
-    *input = (struct input){.fd = -1, .is_socket = S_ISSOCK(st.st_mode)};
-    if (waits)
+    bool is_terminal = S_ISCHR(st.st_mode) && isatty(fd);
+    *input = (struct input){.fd = -1, .is_socket = S_ISSOCK(st.st_mode), .look_first = is_terminal};
+    if (is_terminal || S_ISFIFO(st.st_mode))
         input->fd = open_anew(fd);
     if (input->fd >= 0)
         return 0;
-    input->may_block = !input->is_socket;
+    input->look_first = !input->is_socket;
     input->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     return input->fd < 0 ? thaw_fail(err, errno, "standard input") : 0;
 }
@@ -41,7 +41,7 @@ static ssize_t read_once(const struct input *input, struct iovec *iov, unsigned 
     struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
     if (input->is_socket)
         return recvmsg(input->fd, &message, MSG_DONTWAIT);
-    if (input->may_block && poll(&now, 1, 0) == 0) {
+    if (input->look_first && poll(&now, 1, 0) == 0) {
         errno = EAGAIN;
         return -1;
     }

@@ -3,7 +3,8 @@
  * Input from a descriptor of the host's that others may share (the user's shell, other programs of
  * a pipeline), read without ever blocking and without O_NONBLOCK being set for everyone who has
  * it:
- * - a pipe or terminal is opened anew, so that the flag is ours alone;
+ * - a pipe or terminal is opened anew, so that the flag is ours alone; a terminal is read only when
+ *   something was typed, since a background job that tries to is stopped (SIGTTIN);
  * - a socket is read with MSG_DONTWAIT;
  * - a regular file and the like never block (a dead network file system aside);
  * - what cannot be opened anew (a terminal of another user's) is looked at with poll(2) first. A
@@ -22,7 +23,7 @@
 struct input {
     int fd; /* our own; -1: closed. Wait on it edge-triggered: it may hang up before it is read */
     bool is_socket;
-    bool may_block; /* look with poll first */
+    bool look_first; /* with poll: a read would block, or stop a background job */
 };
 
 /* `fd` is copied or opened anew; the caller keeps it. */

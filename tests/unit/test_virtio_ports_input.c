@@ -2,8 +2,13 @@
 /* The input of the standard streams' ports, from descriptors of all kinds. */
 #include "tests/unit/ports_rig.h"
 
+#include "devices/input.h"
+
+#include <signal.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 TestSuite(ports_input, .fini = tear_down, .timeout = 120);
 
@@ -147,6 +152,44 @@ Test(ports_input, a_terminal_as_input_is_read_line_by_line)
     expect_input(second, "two\n");
     cr_assert_eq(fcntl(terminal, F_GETFL) & O_NONBLOCK, 0);
     close(terminal);
+    close(master);
+}
+
+/* In a group of its own, while the terminal's foreground is its parent's. */
+static pid_t read_in_background(int terminal)
+{
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    char byte;
+    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+    struct input input;
+    struct thaw_error err = {0};
+    setpgid(0, 0);
+    signal(SIGTTIN, SIG_DFL);
+    _exit(input_open(&input, terminal, &err) < 0 || input_read(&input, &iov, 1) != -EAGAIN);
+}
+
+Test(ports_input, a_background_job_is_not_stopped_by_a_terminal_on_which_nothing_was_typed)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    cr_assert(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    pid_t leader = fork();
+    if (leader == 0) {
+        int status = 0;
+        setsid();
+        int terminal = open(ptsname(master), O_RDWR); /* its session's own from now on */
+        pid_t job = read_in_background(terminal);
+        bool ended = waitpid(job, &status, WUNTRACED) == job && WIFEXITED(status);
+        if (!ended)
+            kill(job, SIGKILL);
+        _exit(ended ? WEXITSTATUS(status) : 2);
+    }
+    int status;
+    cr_assert_eq(waitpid(leader, &status, 0), leader);
+    cr_assert(WIFEXITED(status));
+    cr_assert_neq(WEXITSTATUS(status), 2, "it was stopped");
+    cr_assert_eq(WEXITSTATUS(status), 0);
     close(master);
 }
 

@@ -11,7 +11,10 @@
 #include <sys/ioctl.h>
 #include <termios.h>
 
-#define PIPE_MAX ((size_t)1 << 20) /* as large as its user may make a pipe */
+/* What a pipe holds when nobody enlarged it. The moved pages wait in the port's queue, 32 times
+ * this much with a slow reader: a guest can spare 2 MiB, but not the 32 that pipes of 1 MiB would
+ * fill. */
+#define MOVE_MAX ((size_t)64 << 10)
 
 /* ---- buffers ------------------------------------------------------------------------------ */
 
@@ -301,7 +304,7 @@ static void put_out(struct stream_output *output)
 /* Moves pages from pipe to port. Returns whether any were. */
 static bool move(struct stream_output *output)
 {
-    ssize_t n = splice(output->from, NULL, output->to, NULL, PIPE_MAX, SPLICE_F_NONBLOCK);
+    ssize_t n = splice(output->from, NULL, output->to, NULL, MOVE_MAX, SPLICE_F_NONBLOCK);
     if (n > 0)
         return true;
     /* 0 is said of an empty pipe, whether somebody still writes to it or not: read() knows. */

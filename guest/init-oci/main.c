@@ -7,10 +7,10 @@
 #include "guest/init-oci/init.h"
 
 #include "guest/init-oci/cgroup.h"
+#include "guest/init-oci/disks.h"
 #include "guest/init-oci/file.h"
 #include "guest/init-oci/identity.h"
 #include "guest/init-oci/network.h"
-#include "guest/init-oci/root_device.h"
 #include "guest/init-oci/rootfs.h"
 
 #include <errno.h>
@@ -146,7 +146,7 @@ static int prepare_workload(struct init *init, struct failure *failure)
 {
     int rc = read_spec(init, failure);
     if (rc == 0)
-        rc = root_device_mount(&init->spec, failure);
+        rc = disks_mount(&init->spec, failure);
     if (rc < 0)
         return rc;
     init->cgroup = cgroup_create(&init->spec, failure);
@@ -281,7 +281,7 @@ static int see_it_end(struct init *init, struct failure *failure)
     if (rc < 0)
         return rc;
     streams_flush(&init->streams);
-    sync();
+    disks_release(&init->spec);
     control_send(&init->control, THAW_MSG_EXIT " status=%d", init->status);
     return 0;
 }

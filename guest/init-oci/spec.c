@@ -6,6 +6,7 @@
 #include <linux/sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -238,6 +239,22 @@ static const char *take_root_device(struct spec *spec, const struct payload *pay
     return strings[0][0] != '\0' && strings[1][0] != '\0' ? NULL : "is empty";
 }
 
+static const char *take_disk(struct spec *spec, const struct payload *payload)
+{
+    struct spec_disk disk;
+    const char *strings[2];
+    if (!starts_with(payload, &disk.info, sizeof(disk.info), true) ||
+        !split(payload, sizeof(disk.info), strings, 2))
+        return "is not a serial number and a type";
+    disk.serial = strings[0];
+    disk.type = strings[1];
+    if (disk.serial[0] == '\0' || disk.serial[0] == '.' || strchr(disk.serial, '/'))
+        return "has a serial number that is no file name";
+    if (disk.type[0] == '\0' || (disk.info.flags & ~(uint64_t)MS_RDONLY))
+        return "has no type, or flags other than MS_RDONLY";
+    return APPEND(&spec->disks, disk);
+}
+
 static const char *take_root_propagation(struct spec *spec, const struct payload *payload)
 {
     return take_struct(payload, &spec->root_propagation, sizeof(spec->root_propagation));
@@ -415,6 +432,7 @@ static const struct rule {
     {THAW_SPEC_PERSONALITY, true, take_personality},
     {THAW_SPEC_ROOT_READONLY, true, take_root_readonly},
     {THAW_SPEC_ROOT_DEVICE, true, take_root_device},
+    {THAW_SPEC_DISK, false, take_disk},
     {THAW_SPEC_ROOT_PROPAGATION, true, take_root_propagation},
     {THAW_SPEC_HOSTNAME, true, take_hostname},
     {THAW_SPEC_DOMAINNAME, true, take_domainname},

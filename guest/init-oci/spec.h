@@ -23,6 +23,11 @@ struct spec_strings {
     size_t count;
 };
 
+struct spec_disk {
+    struct thaw_spec_disk info;
+    const char *serial, *type; /* neither is empty; the serial is a file name */
+};
+
 struct spec_mount {
     struct thaw_spec_mount info;
     const char *source, *destination, *type, *data; /* never NULL; may be empty */
@@ -67,8 +72,9 @@ struct spec {
     SPEC_LIST(const struct sock_filter) seccomp; /* count 0: no filter */
 
     bool root_readonly;
-    const char *root_serial;   /* of the disk with the root file system; NULL: THAW_SPEC_ROOTFS */
-    const char *root_type;     /* of its file system; NULL when there is none */
+    const char *root_serial; /* of the disk with the root file system; NULL: THAW_SPEC_ROOTFS */
+    const char *root_type;   /* of its file system; NULL when there is none */
+    SPEC_LIST(struct spec_disk) disks;
     uint32_t root_propagation; /* 0: not given */
     const char *hostname;      /* NULL: not given */
     const char *domainname;    /* NULL: not given */

@@ -53,6 +53,26 @@ test_a_gigabyte_written_is_whole_after_a_second_boot() {
     rm -r "${disk%/*}"
 }
 
+# By any user, without a word in config.json; the second guest could not mount a disk that needs
+# recovery.
+test_a_disk_is_mounted_for_the_workload_and_clean_afterwards() {
+    ext4_disk "$work/image" 16M
+    sh_bundle 'echo first >/data/file && echo done; cat /data/file' \
+        '.process.user = {uid: 0, gid: 0}'
+    run_bundle --disk "$work/image,mount=/data"
+    expect_status 0
+    expect_out "$(printf 'done\nfirst')"
+    expect_clean "$work/image"
+    run_bundle --disk "$work/image,ro,mount=/data"
+    expect_out first
+    grep -qi 'read-only' "$work/err" || fail "it could be written to"
+    truncate -s 1M "$work/blank"
+    run_bundle --disk "$work/blank,mount=/data"
+    expect_failure io
+    grep -q 'neither an ext4 nor an EROFS file system (mkfs.ext4 makes one)' "$work/err" ||
+        fail "the line"
+}
+
 test_what_was_synced_survives_a_guest_that_is_killed() {
     ext4_disk "$work/image" 64M
     with_disk rw 'echo kept >/data/file; sync; echo synced; sleep 1000'

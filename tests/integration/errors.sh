@@ -59,6 +59,11 @@ test_device_options_are_checked() {
     usage_error --kernel x --disk d,ro=yes
     usage_error --kernel x --disk d,serial
     usage_error --kernel x --disk d,
+    usage_error --kernel x --disk d,mount=/data
+    usage_error --bundle x --disk d,mount=data
+    usage_error --bundle x --disk d,serial=
+    usage_error --bundle x --disk d,serial=a/b
+    usage_error --bundle x --disk d,serial=a --disk e,serial=a
     usage_error --kernel x --net ""
     usage_error --kernel x --net mac=02:00:00:00:00:01
     usage_error --kernel x --net tap=t,fd=3

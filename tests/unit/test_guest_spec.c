@@ -70,6 +70,16 @@ static void put_mount(struct writer *writer, const char *strings, size_t length)
     put(writer, THAW_SPEC_MOUNT, payload, sizeof(info) + length);
 }
 
+static void put_disk(struct writer *writer)
+{
+    static const char strings[] = "disk0\0ext4";
+    char payload[sizeof(struct thaw_spec_disk) + sizeof(strings)];
+    const struct thaw_spec_disk info = {.flags = MS_RDONLY};
+    memcpy(payload, &info, sizeof(info));
+    memcpy(payload + sizeof(info), strings, sizeof(strings));
+    put(writer, THAW_SPEC_DISK, payload, sizeof(payload));
+}
+
 static void put_device(struct writer *writer)
 {
     char payload[sizeof(struct thaw_spec_device) + sizeof("/dev/fuse")];
@@ -109,6 +119,7 @@ static void put_root(struct writer *writer)
 {
     const uint32_t propagation = MS_SLAVE;
     put(writer, THAW_SPEC_ROOT_READONLY, NULL, 0);
+    put_disk(writer);
     put(writer, THAW_SPEC_ROOT_PROPAGATION, &propagation, sizeof(propagation));
     PUT_STRINGS(writer, THAW_SPEC_HOSTNAME, "box");
     PUT_STRINGS(writer, THAW_SPEC_DOMAINNAME, "example");
@@ -198,6 +209,10 @@ Test(guest_spec, every_record_arrives_where_init_looks_for_it)
     cr_expect_eq(spec.additional_gids[1], 6u);
     cr_expect_eq(spec.capabilities.bounding, 0x420u);
     cr_expect_eq(spec.rlimits.items[0].hard, 128u);
+    cr_expect_eq(spec.disks.count, 1u);
+    cr_expect_str_eq(spec.disks.items[0].serial, "disk0");
+    cr_expect_str_eq(spec.disks.items[0].type, "ext4");
+    cr_expect_eq(spec.disks.items[0].info.flags, (uint64_t)MS_RDONLY);
     cr_expect(spec.no_new_privs);
     cr_expect_eq(spec.oom_score_adj, -500);
     cr_expect_eq(spec.terminal.cols, 80);
@@ -444,6 +459,26 @@ Test(guest_spec, payloads_that_break_their_rules_are_refused)
         {"a clock without offsets", THAW_SPEC_TIME_OFFSET, clock, sizeof(clock)},
         {"a mount source that climbs", THAW_SPEC_MOUNT, up, sizeof(up)},
         {"a device without a type", THAW_SPEC_DEVICE, up, sizeof(struct thaw_spec_device) + 2},
+        {"a disk without a serial number", THAW_SPEC_DISK,
+         "\0\0\0\0\0\0\0\0"
+         "\0ext4",
+         14},
+        {"a disk that climbs", THAW_SPEC_DISK,
+         "\0\0\0\0\0\0\0\0"
+         "..\0ext4",
+         16},
+        {"a disk in a directory", THAW_SPEC_DISK,
+         "\0\0\0\0\0\0\0\0"
+         "a/b\0ext4",
+         17},
+        {"a disk without a type", THAW_SPEC_DISK,
+         "\0\0\0\0\0\0\0\0"
+         "a\0",
+         11},
+        {"a disk with other flags", THAW_SPEC_DISK,
+         "\2\0\0\0\0\0\0\0"
+         "a\0ext4",
+         15},
         {"a file elsewhere", THAW_SPEC_CGROUP_FILE,
          "../cgroup.procs\0"
          "1",

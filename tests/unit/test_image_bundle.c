@@ -145,3 +145,55 @@ Test(image_bundle, variables_that_are_given_replace_those_of_their_key)
     expect_env("{\"process\": {\"env\": [\"B=1\", \"B=2\"]}}", "D=|B=newer");
     expect_env("{\"process\": {\"env\": null}}", "D=|B=newer");
 }
+
+/* A file with the superblock's magic of ext4 or EROFS, or with neither. */
+static void write_disk(const char *name, size_t at, const void *magic, size_t length)
+{
+    static char disk[4096];
+    memset(disk, 0, sizeof(disk));
+    if (length > 0)
+        memcpy(disk + at, magic, length);
+    bundle_directory_write(&directory, name, disk, sizeof(disk));
+}
+
+static int load_with_disk(const char *name, bool read_only, struct bundle **bundle,
+                          struct thaw_error *err)
+{
+    char path[4096];
+    snprintf(path, sizeof(path), "%s/%s", directory.path, name);
+    const struct bundle_disk disk = {
+        .path = path, .serial = "disk0", .destination = "/data", .read_only = read_only};
+    const struct bundle_options options = {.disks = &disk, .disk_count = 1};
+    return load("{\"mounts\": []}", 4096, &options, bundle, err);
+}
+
+Test(image_bundle, a_disk_becomes_a_mount_of_its_file_system)
+{
+    write_disk("ext4", 1024 + 0x38, "\x53\xef", 2);
+    write_disk("erofs", 1024, "\xe2\xe1\xf5\xe0", 4);
+    static const char *const types[] = {"ext4", "erofs"};
+    for (size_t i = 0; i < 2; i++) {
+        struct thaw_error err = {0};
+        cleanup_bundle struct bundle *bundle = NULL;
+        cr_assert_eq(load_with_disk(types[i], false, &bundle, &err), 0, "%s", err.message);
+        size_t at = sizeof(struct thaw_spec_disk);
+        cr_expect_str_eq(spec_string(bundle, THAW_SPEC_DISK, 0, at, 0), "disk0");
+        cr_expect_str_eq(spec_string(bundle, THAW_SPEC_DISK, 0, at, 1), types[i]);
+        at = sizeof(struct thaw_spec_mount);
+        cr_expect_eq(spec_count(bundle, THAW_SPEC_MOUNT), 1);
+        cr_expect_str_eq(spec_string(bundle, THAW_SPEC_MOUNT, 0, at, 0), "/binds/disks/disk0");
+        cr_expect_str_eq(spec_string(bundle, THAW_SPEC_MOUNT, 0, at, 1), "/data");
+    }
+}
+
+Test(image_bundle, a_disk_without_a_file_system_is_not_mounted)
+{
+    write_disk("blank", 0, NULL, 0);
+    struct thaw_error err = {0};
+    struct bundle *bundle = NULL;
+    cr_assert_lt(load_with_disk("blank", true, &bundle, &err), 0);
+    cr_expect_eq(err.failure, THAW_FAIL_IO);
+    cr_expect(strstr(err.message, "mkfs.ext4 makes one"), "%s", err.message);
+    cr_assert_lt(load_with_disk("missing", true, &bundle, &err), 0);
+    cr_expect(strstr(err.message, "No such file"), "%s", err.message);
+}

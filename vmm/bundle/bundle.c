@@ -228,6 +228,8 @@ static int build_all(struct bundle_builder *builder, const struct config_value *
     if (rc == 0)
         rc = build_mounts(builder, root, err);
     if (rc == 0)
+        rc = build_disks(builder, err);
+    if (rc == 0)
         rc = build_linux(builder, root, err);
     return rc;
 }

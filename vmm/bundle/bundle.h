@@ -16,6 +16,14 @@
 
 struct json_t;
 
+/* A disk whose file system is mounted for the workload. */
+struct bundle_disk {
+    const char *path;        /* of the disk, on the host: an ext4 or EROFS file system */
+    const char *serial;      /* as the guest sees it: a file name, no other disk's */
+    const char *destination; /* where in the workload's root, absolute */
+    bool read_only;
+};
+
 struct bundle_options {
     const char *warmup;     /* command for /bin/sh -c, run before the snapshot; NULL: none */
     char *const *args;      /* instead of process.args after the first N, N being the annotation
@@ -23,6 +31,8 @@ struct bundle_options {
     size_t arg_count;       /* 0: process.args as they are */
     const char *const *env; /* KEY=VALUE each: instead of process.env's of the same key, or added */
     size_t env_count;
+    const struct bundle_disk *disks; /* mounted after the bundle's own mounts, in this order */
+    size_t disk_count;
     uint16_t rows, cols; /* terminal size instead of process.consoleSize; 0: keep that one */
 };
 

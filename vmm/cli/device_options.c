@@ -14,8 +14,9 @@
 #define GUEST_CID_MAX     0xfffffffeull
 
 const char device_options_help[] =
-    "      --disk PATH[,ro][,serial=TEXT]\n"
-    "                            a disk: a file or block device; several become vda, vdb...\n"
+    "      --disk PATH[,ro][,mount=DIR][,serial=TEXT]\n"
+    "                            a disk: a file or block device; its file system (ext4, EROFS) is\n"
+    "                            mounted at DIR; several become vda, vdb...\n"
     "      --net tap=NAME|fd=N[,mac=ADDRESS][,ip=ADDRESS/PREFIX[,gw=ADDRESS]]\n"
     "                            a network card on a TAP interface; several become eth0, eth1...\n"
     "                            ip, gw: the guest's IPv4 address and gateway, eth0 only\n"
@@ -46,24 +47,51 @@ static int too_many(const char *option, unsigned max, struct thaw_error *err)
     return thaw_fail_as(err, THAW_FAIL_USAGE, ENOSPC, "%s: a guest has at most %u", option, max);
 }
 
-int device_option_disk(struct machine_devices *devices, char *text, struct thaw_error *err)
+/* A serial number that is the only one of its kind, where the user has not chosen one. */
+static const char *const default_serials[MACHINE_DISKS_MAX] = {"disk0", "disk1", "disk2", "disk3",
+                                                               "disk4", "disk5", "disk6", "disk7"};
+
+static int check_disk(const struct machine_devices *devices, const struct blk_config *disk,
+                      const char *mount, struct thaw_error *err)
+{
+    if (*disk->path == '\0')
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--disk: needs a path");
+    if (mount && mount[0] != '/')
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--disk mount=%s: must be absolute",
+                            mount);
+    if (*disk->serial == '\0' || *disk->serial == '.' || strchr(disk->serial, '/'))
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
+                            "--disk serial=%s: must be a word without '/'", disk->serial);
+    for (unsigned i = 0; i < devices->disk_count; i++)
+        if (strcmp(devices->disks[i].serial, disk->serial) == 0)
+            return thaw_fail_as(err, THAW_FAIL_USAGE, EEXIST, "--disk serial=%s: two disks have it",
+                                disk->serial);
+    return 0;
+}
+
+int device_option_disk(struct machine_devices *devices, const char **mount, char *text,
+                       struct thaw_error *err)
 {
     if (devices->disk_count == MACHINE_DISKS_MAX)
         return too_many("--disk", MACHINE_DISKS_MAX, err);
     char *rest = text, *key, *value;
-    struct blk_config disk = {.path = strsep(&rest, ",")};
-    if (*disk.path == '\0')
-        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--disk: needs a path");
+    struct blk_config disk = {.path = strsep(&rest, ","),
+                              .serial = default_serials[devices->disk_count]};
+    *mount = NULL;
     while (next_item(&rest, &key, &value)) {
         if (strcmp(key, "ro") == 0 && !value)
             disk.read_only = true;
         else if (strcmp(key, "serial") == 0 && value)
             disk.serial = value;
+        else if (strcmp(key, "mount") == 0 && value)
+            *mount = value;
         else
             return unknown_item("--disk", key, err);
     }
-    devices->disks[devices->disk_count++] = disk;
-    return 0;
+    int rc = check_disk(devices, &disk, *mount, err);
+    if (rc == 0)
+        devices->disks[devices->disk_count++] = disk;
+    return rc;
 }
 
 /* Six pairs of hexadecimal digits; not a group's address (bit 0), which no card has. */

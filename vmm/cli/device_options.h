@@ -10,8 +10,9 @@
 #include "devices/mailbox.h"
 
 /* Each adds what `text` says to `devices`, which points into `text` from then on; commas in it are
- * overwritten. THAW_FAIL_USAGE. */
-int device_option_disk(struct machine_devices *devices, char *text, struct thaw_error *err);
+ * overwritten. `*mount`: where the disk is to be mounted, NULL: nowhere. THAW_FAIL_USAGE. */
+int device_option_disk(struct machine_devices *devices, const char **mount, char *text,
+                       struct thaw_error *err);
 
 /* The first card's IPv4 settings go into `mailbox`, from where init puts them on eth0. */
 int device_option_net(struct machine_devices *devices, struct mailbox_content *mailbox, char *text,

@@ -55,7 +55,9 @@ static int open_bundle(const struct run_options *o, struct guest_files *files,
                                      .args = o->args,
                                      .arg_count = o->arg_count,
                                      .env = o->env,
-                                     .env_count = o->env_count};
+                                     .env_count = o->env_count,
+                                     .disks = o->mounts,
+                                     .disk_count = o->mount_count};
     terminal_size(STDIN_FILENO, &options.rows, &options.cols);
     int rc = bundle_load(o->bundle, &options, &files->bundle, err);
     if (rc < 0)

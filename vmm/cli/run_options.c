@@ -105,6 +105,20 @@ static int add_variable(struct run_options *o, const char *text, struct thaw_err
     return 0;
 }
 
+static int add_disk(struct run_options *o, char *text, struct thaw_error *err)
+{
+    const char *mount;
+    int rc = device_option_disk(&o->devices, &mount, text, err);
+    if (rc < 0 || !mount)
+        return rc;
+    const struct blk_config *disk = &o->devices.disks[o->devices.disk_count - 1];
+    o->mounts[o->mount_count++] = (struct bundle_disk){.path = disk->path,
+                                                       .serial = disk->serial,
+                                                       .destination = mount,
+                                                       .read_only = disk->read_only};
+    return 0;
+}
+
 /* Takes one option that has a value. */
 static int set_option(struct run_options *o, int option, struct thaw_error *err)
 {
@@ -136,7 +150,7 @@ static int set_option(struct run_options *o, int option, struct thaw_error *err)
     case OPT_ENV:
         return add_variable(o, optarg, err);
     case OPT_DISK:
-        return device_option_disk(&o->devices, optarg, err);
+        return add_disk(o, optarg, err);
     case OPT_NET:
         return device_option_net(&o->devices, &o->mailbox, optarg, err);
     case OPT_VSOCK:
@@ -197,6 +211,9 @@ static int check_options(const struct run_options *o, struct thaw_error *err)
     if (o->bundle && o->initrd)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "--initrd: a bundle brings its own initramfs");
+    if (o->mount_count > 0 && !o->bundle)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
+                            "--disk mount=: needs an image or a bundle");
     if (o->env_count > 0 && !o->bundle)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--env: needs an image or a bundle");
     if (o->warmup && !o->bundle)

@@ -4,6 +4,7 @@
 #define THAW_CLI_RUN_OPTIONS_H
 
 #include "devices/machine.h"
+#include "vmm/bundle/bundle.h"
 
 #define RUN_ENV_MAX 256u
 
@@ -12,10 +13,12 @@ struct run_options {
     const char *bundle, *kernel, *initrd, *cmdline_extra, *console, *warmup, *export_directory;
     uint64_t memory, cpus, timeout_ns;
     struct machine_devices devices;
-    struct mailbox_content mailbox; /* for a bundle */
-    char **args;                    /* what came after "--": the command line */
-    size_t arg_count;               /* 0: the bundle's own */
-    const char *env[RUN_ENV_MAX];   /* KEY=VALUE each */
+    struct mailbox_content mailbox;               /* for a bundle */
+    char **args;                                  /* what came after "--": the command line */
+    size_t arg_count;                             /* 0: the bundle's own */
+    struct bundle_disk mounts[MACHINE_DISKS_MAX]; /* those of the disks that have one */
+    size_t mount_count;
+    const char *env[RUN_ENV_MAX]; /* KEY=VALUE each */
     size_t env_count;
     char image[4096]; /* directory of the image that was named: `bundle`, then */
     bool json;

@@ -14,10 +14,11 @@
 
 #include <stdint.h>
 
-#define THAW_SPEC_PATH        "/thaw.spec" /* in the initramfs */
-#define THAW_SPEC_ROOTFS      "/rootfs"    /* root.path, unpacked in the initramfs */
-#define THAW_SPEC_BINDS       "/binds"     /* /binds/<n>: packed sources of read-only bind mounts */
-#define THAW_SPEC_ROOT_SERIAL "root"       /* of the disk with a root file system image */
+#define THAW_SPEC_PATH        "/thaw.spec"          /* in the initramfs */
+#define THAW_SPEC_ROOTFS      "/rootfs"             /* root.path, unpacked in the initramfs */
+#define THAW_SPEC_BINDS       "/binds"              /* /binds/<n>: packed sources of bind mounts */
+#define THAW_SPEC_DISKS       "/binds/disks"        /* /binds/disks/<serial>: mounted disks */
+#define THAW_SPEC_ROOT_SERIAL "root"                /* of the disk with a root file system image */
 #define THAW_SPEC_MAGIC       0x4345505357414854ull /* "THAWSPEC" */
 #define THAW_SPEC_VERSION     1u
 #define THAW_SPEC_SIZE_MAX    (1u << 20)
@@ -69,6 +70,9 @@ enum thaw_spec_tag {
     /* serial number of a block device, type of its file system: that is the root, and read-only;
      * writes go to a tmpfs over it unless ROOT_READONLY. Absent: THAW_SPEC_ROOTFS */
     THAW_SPEC_ROOT_DEVICE = THAW_SPEC_TAG(28),
+    /* struct thaw_spec_disk, serial number of a block device, type of its file system: mounted
+     * below THAW_SPEC_DISKS, the source of a bind mount with THAW_SPEC_MOUNT_PACKED */
+    THAW_SPEC_DISK = THAW_SPEC_TAG(29),
     /* kernel settings */
     THAW_SPEC_NAMESPACES = THAW_SPEC_TAG(40), /* u64 CLONE_NEW* flags; never CLONE_NEWNET */
     THAW_SPEC_UID_MAP = THAW_SPEC_TAG(41),    /* struct thaw_spec_id_map, one record each */
@@ -121,6 +125,10 @@ enum thaw_spec_mount_flags {
     THAW_SPEC_MOUNT_PACKED =
         1u << 1, /* source is below THAW_SPEC_BINDS in the initramfs, not in the root */
     THAW_SPEC_MOUNT_RECURSIVE_RO = 1u << 2,
+};
+
+struct thaw_spec_disk {
+    uint64_t flags; /* MS_RDONLY or 0 */
 };
 
 struct thaw_spec_mount {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guest/init-oci/root_device.h"
+#include "guest/init-oci/disks.h"
 
 #include "guest/init-oci/file.h"
 
@@ -36,7 +36,7 @@ static int find_device(const char *serial, char *path, size_t size, struct failu
 {
     DIR *dir = opendir(BLOCK_DEVICES);
     if (!dir)
-        return fail(failure, errno, "root: %s", BLOCK_DEVICES);
+        return fail(failure, errno, "%s", BLOCK_DEVICES);
     const struct dirent *entry;
     bool found = false;
     while (!found && (entry = readdir(dir))) {
@@ -45,17 +45,28 @@ static int find_device(const char *serial, char *path, size_t size, struct failu
             snprintf(path, size, "/dev/%s", entry->d_name);
     }
     closedir(dir);
-    return found ? 0 : fail(failure, ENODEV, "root: no disk has the serial number %s", serial);
+    return found ? 0 : fail(failure, ENODEV, "no disk has the serial number %s", serial);
 }
 
-static int mount_device(const struct spec *spec, const char *path, const char *at,
-                        struct failure *failure)
+static int mount_disk(const char *serial, const char *type, const char *at, unsigned long flags,
+                      struct failure *failure)
 {
+    char path[sizeof("/dev/") + NAME_MAX];
+    int rc = find_device(serial, path, sizeof(path), failure);
+    if (rc < 0)
+        return rc;
     if (mkdir(at, 0755) < 0 && errno != EEXIST)
-        return fail(failure, errno, "root: %s", at);
-    if (mount(path, at, spec->root_type, MS_RDONLY, NULL) < 0)
-        return fail(failure, errno, "root: %s as %s", path, spec->root_type);
+        return fail(failure, errno, "%s", at);
+    if (mount(path, at, type, flags, NULL) < 0)
+        return fail(failure, errno, "disk %s: %s as %s", serial, path, type);
     return 0;
+}
+
+/* ---- the root ----------------------------------------------------------------------------- */
+
+static int mount_lower(const struct spec *spec, const char *at, struct failure *failure)
+{
+    return mount_disk(spec->root_serial, spec->root_type, at, MS_RDONLY, failure);
 }
 
 /* The merged root directory shows the upper one's owner, mode and times. */
@@ -71,11 +82,11 @@ static int copy_attributes(struct failure *failure)
     return 0;
 }
 
-static int mount_overlay(const struct spec *spec, const char *path, struct failure *failure)
+static int mount_overlay(const struct spec *spec, struct failure *failure)
 {
     if (mkdir(LAYERS, 0700) < 0 || mount("tmpfs", LAYERS, "tmpfs", 0, "mode=0700") < 0)
         return fail(failure, errno, "root: %s", LAYERS);
-    int rc = mount_device(spec, path, LOWER, failure);
+    int rc = mount_lower(spec, LOWER, failure);
     if (rc < 0)
         return rc;
     if (mkdir(UPPER, 0755) < 0 || mkdir(WORK, 0755) < 0 || mkdir(THAW_SPEC_ROOTFS, 0755) < 0)
@@ -89,14 +100,44 @@ static int mount_overlay(const struct spec *spec, const char *path, struct failu
     return 0;
 }
 
-int root_device_mount(const struct spec *spec, struct failure *failure)
+static int mount_root(const struct spec *spec, struct failure *failure)
 {
-    char path[sizeof("/dev/") + NAME_MAX];
     if (!spec->root_serial)
         return 0;
-    int rc = find_device(spec->root_serial, path, sizeof(path), failure);
-    if (rc < 0)
+    return spec->root_readonly ? mount_lower(spec, THAW_SPEC_ROOTFS, failure)
+                               : mount_overlay(spec, failure);
+}
+
+/* ---- the others --------------------------------------------------------------------------- */
+
+static void mount_point(const struct spec_disk *disk, char path[PATH_MAX])
+{
+    snprintf(path, PATH_MAX, "%s/%s", THAW_SPEC_DISKS, disk->serial);
+}
+
+int disks_mount(const struct spec *spec, struct failure *failure)
+{
+    int rc = mount_root(spec, failure);
+    if (rc < 0 || spec->disks.count == 0)
         return rc;
-    return spec->root_readonly ? mount_device(spec, path, THAW_SPEC_ROOTFS, failure)
-                               : mount_overlay(spec, path, failure);
+    if ((mkdir(THAW_SPEC_BINDS, 0755) < 0 && errno != EEXIST) || mkdir(THAW_SPEC_DISKS, 0755) < 0)
+        return fail(failure, errno, "%s", THAW_SPEC_DISKS);
+    for (size_t i = 0; i < spec->disks.count && rc == 0; i++) {
+        const struct spec_disk *disk = &spec->disks.items[i];
+        char at[PATH_MAX];
+        mount_point(disk, at);
+        rc = mount_disk(disk->serial, disk->type, at, disk->info.flags, failure);
+    }
+    return rc;
+}
+
+/* Not by unmounting: somebody's bind mount may still be there. */
+void disks_release(const struct spec *spec)
+{
+    for (size_t i = 0; i < spec->disks.count; i++) {
+        char at[PATH_MAX];
+        mount_point(&spec->disks.items[i], at);
+        (void)mount(NULL, at, NULL, MS_REMOUNT | MS_RDONLY, NULL);
+    }
+    sync();
 }

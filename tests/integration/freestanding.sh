@@ -102,6 +102,22 @@ test_a_blocked_stdout_leaves_the_timeout_working() {
     expect_failure timeout
 }
 
+test_a_signal_behind_the_guests_end_ends_the_wait_for_a_reader() {
+    mkfifo "$work/pipe"
+    sleep 20 <>"$work/pipe" & # keeps it open, reads nothing
+    local reader=$! pid
+    head -c 65536 /dev/zero >"$work/pipe"
+    "$build/thaw" run --kernel "$build/guests/control.elf" -m 32M --timeout 10 </dev/null \
+        >"$work/pipe" 2>"$work/err" &
+    pid=$!
+    sleep 1
+    kill -TERM "$pid"
+    status=0
+    wait "$pid" || status=$?
+    kill "$reader"
+    expect_failure interrupted "its reader did not take all"
+}
+
 test_standard_descriptors_may_be_closed() {
     status=0
     timeout -k 5 20 "$build/thaw" run --kernel "$build/guests/status.elf" -m 32M <&- >&- 2>"$work/err" ||

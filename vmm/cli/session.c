@@ -38,6 +38,7 @@ struct session {
     uint64_t input_resume_ns; /* no offer before: see handle_room() */
     bool input_ended, input_end_sent;
     bool ended;
+    bool flushing; /* the guest is over, its output is not */
 };
 
 static void signal_set(sigset_t *set)
@@ -85,6 +86,9 @@ static int interrupt(struct thaw_error *err, unsigned signal, const char *why)
 /* Ends the session (with an error) or passes the signal on. */
 static int handle_signal(struct session *s, unsigned signal, struct thaw_error *err)
 {
+    if (s->flushing) /* nobody else is there to take it */
+        return signal == SIGWINCH ? 0
+                                  : interrupt(err, signal, "output: its reader did not take all");
     if (signal == SIGWINCH) {
         send_window_size(s);
         return 0;
@@ -229,6 +233,7 @@ static int turn(struct session *s, struct thaw_error *err)
 static int flush_output(struct session *s, struct thaw_error *err)
 {
     int rc = 0;
+    s->flushing = true;
     while (rc == 0 && !machine_flush(s->machine, 50)) {
         rc = handle_signals(s, err);
         if (rc == 0 && s->deadline_ns && clock_monotonic_ns() >= s->deadline_ns)

@@ -35,13 +35,26 @@ int input_open(struct input *input, int fd, struct thaw_error *err)
     return input->fd < 0 ? thaw_fail(err, errno, "standard input") : 0;
 }
 
+/* What is typed is for another job then, and reading it would stop this one, though its workload
+ * may not have asked for any. */
+static bool is_in_background(int fd)
+{
+    pid_t foreground = tcgetpgrp(fd); /* -1: no terminal, or not ours to lose */
+    return foreground > 0 && foreground != getpgrp();
+}
+
+static bool has_something(int fd)
+{
+    struct pollfd now = {.fd = fd, .events = POLLIN};
+    return !is_in_background(fd) && poll(&now, 1, 0) != 0;
+}
+
 static ssize_t read_once(const struct input *input, struct iovec *iov, unsigned count)
 {
-    struct pollfd now = {.fd = input->fd, .events = POLLIN};
     struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
     if (input->is_socket)
         return recvmsg(input->fd, &message, MSG_DONTWAIT);
-    if (input->look_first && poll(&now, 1, 0) == 0) {
+    if (input->look_first && !has_something(input->fd)) {
         errno = EAGAIN;
         return -1;
     }

@@ -3,8 +3,8 @@
  * Input from a descriptor of the host's that others may share (the user's shell, other programs of
  * a pipeline), read without ever blocking and without O_NONBLOCK being set for everyone who has
  * it:
- * - a pipe or terminal is opened anew, so that the flag is ours alone; a terminal is read only when
- *   something was typed, since a background job that tries to is stopped (SIGTTIN);
+ * - a pipe or terminal is opened anew, so that the flag is ours alone; a terminal is read only in
+ *   its foreground and when something was typed: a background job that tries to is stopped;
  * - a socket is read with MSG_DONTWAIT;
  * - a regular file and the like never block (a dead network file system aside);
  * - what cannot be opened anew (a terminal of another user's) is looked at with poll(2) first. A

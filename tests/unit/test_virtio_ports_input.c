@@ -170,10 +170,11 @@ static pid_t read_in_background(int terminal)
     _exit(input_open(&input, terminal, &err) < 0 || input_read(&input, &iov, 1) != -EAGAIN);
 }
 
-Test(ports_input, a_background_job_is_not_stopped_by_a_terminal_on_which_nothing_was_typed)
+Test(ports_input, a_background_job_leaves_the_terminal_to_the_foreground_and_is_not_stopped)
 {
     int master = posix_openpt(O_RDWR | O_NOCTTY);
     cr_assert(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    cr_assert_eq(write(master, "typed\n", 6), 6);
     pid_t leader = fork();
     if (leader == 0) {
         int status = 0;

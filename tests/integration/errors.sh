@@ -69,6 +69,8 @@ test_device_options_are_checked() {
     usage_error --kernel x --net tap=t,fd=3
     usage_error --kernel x --net fd=-1
     usage_error --kernel x --net tap=t,speed=10
+    usage_error --kernel x --net tap=t --net tap=t
+    usage_error --kernel x --disk d --disk d
     local mac
     for mac in "" 02:00:00:00:00 02:00:00:00:00:0g 02-00-00-00-00-01 01:00:00:00:00:01 \
         00:00:00:00:00:00 02:00:00:00:00:01:02; do

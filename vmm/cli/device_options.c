@@ -62,10 +62,14 @@ static int check_disk(const struct machine_devices *devices, const struct blk_co
     if (*disk->serial == '\0' || *disk->serial == '.' || strchr(disk->serial, '/'))
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "--disk serial=%s: must be a word without '/'", disk->serial);
-    for (unsigned i = 0; i < devices->disk_count; i++)
+    for (unsigned i = 0; i < devices->disk_count; i++) {
         if (strcmp(devices->disks[i].serial, disk->serial) == 0)
             return thaw_fail_as(err, THAW_FAIL_USAGE, EEXIST, "--disk serial=%s: two disks have it",
                                 disk->serial);
+        if (strcmp(devices->disks[i].path, disk->path) == 0)
+            return thaw_fail_as(err, THAW_FAIL_USAGE, EEXIST, "--disk %s: was given twice",
+                                disk->path);
+    }
     return 0;
 }
 
@@ -173,6 +177,22 @@ static int net_item(struct net_config *net, struct mailbox_content *mailbox, con
     return rc;
 }
 
+/* The end of a cable takes one card. */
+static int check_cable(const struct machine_devices *devices, const struct net_config *net,
+                       struct thaw_error *err)
+{
+    if (!net->tap == (net->fd < 0))
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
+                            "--net: needs either tap=NAME or fd=NUMBER");
+    for (unsigned i = 0; i < devices->net_count; i++) {
+        const struct net_config *other = &devices->nets[i];
+        if (net->tap ? other->tap && strcmp(other->tap, net->tap) == 0 : other->fd == net->fd)
+            return thaw_fail_as(err, THAW_FAIL_USAGE, EEXIST,
+                                "--net: the same interface was given twice");
+    }
+    return 0;
+}
+
 int device_option_net(struct machine_devices *devices, struct mailbox_content *mailbox, char *text,
                       struct thaw_error *err)
 {
@@ -184,9 +204,8 @@ int device_option_net(struct machine_devices *devices, struct mailbox_content *m
     int rc = 0;
     while (rc == 0 && next_item(&rest, &key, &value))
         rc = value ? net_item(&net, &address, key, value, err) : unknown_item("--net", key, err);
-    if (rc == 0 && !net.tap == (net.fd < 0))
-        rc =
-            thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--net: needs either tap=NAME or fd=NUMBER");
+    if (rc == 0)
+        rc = check_cable(devices, &net, err);
     if (rc == 0 && address.ipv4_prefix > 0 && devices->net_count > 0)
         rc = thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--net ip=: only for the first card");
     if (rc == 0)

@@ -2,6 +2,7 @@
 #include "vmm/bundle/rootfs_helper.h"
 
 #include "vmm/base/cleanup.h"
+#include "vmm/base/command.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,50 +15,20 @@
 
 #define HELPER "thaw-image"
 
-/* "thaw-image pack --output FILE rootfs=DIR binds/0=DIR ..." and a NULL. */
-struct command {
-    char **argv;
-    size_t count;
-};
-
-static void free_command(struct command *command)
-{
-    for (size_t i = 0; i < command->count; i++)
-        free(command->argv[i]);
-    free(command->argv);
-}
-
-__attribute__((format(printf, 2, 3))) static int add_argument(struct command *command,
-                                                              const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    int n = vasprintf(&command->argv[command->count], format, args);
-    va_end(args);
-    if (n < 0)
-        return -ENOMEM;
-    command->count++;
-    return 0;
-}
-
+/* "thaw-image pack --output FILE rootfs=DIR binds/0=DIR ..." */
 static int build_command(const struct bundle *bundle, const char *output, struct command *command)
 {
-    enum { FIXED = 5, TERMINATOR = 1 };
-    command->argv = calloc(FIXED + bundle->pack_count + TERMINATOR, sizeof(*command->argv));
-    if (!command->argv)
-        return -ENOMEM;
-
-    int rc = add_argument(command, HELPER);
+    int rc = command_add(command, HELPER);
     if (rc == 0)
-        rc = add_argument(command, "pack");
+        rc = command_add(command, "pack");
     if (rc == 0)
-        rc = add_argument(command, "--output");
+        rc = command_add(command, "--output");
     if (rc == 0)
-        rc = add_argument(command, "%s", output);
+        rc = command_add(command, "%s", output);
     if (rc == 0 && !bundle->root_image)
-        rc = add_argument(command, "rootfs=%s", bundle->root);
+        rc = command_add(command, "rootfs=%s", bundle->root);
     for (size_t i = 0; rc == 0 && i < bundle->pack_count; i++)
-        rc = add_argument(command, "%s=%s", bundle->packs[i].name, bundle->packs[i].source);
+        rc = command_add(command, "%s=%s", bundle->packs[i].name, bundle->packs[i].source);
     return rc;
 }
 
@@ -144,7 +115,7 @@ static int wait_for(pid_t pid, const char *line, struct thaw_error *err)
 
 int rootfs_helper_pack(const struct bundle *bundle, const char *output, struct thaw_error *err)
 {
-    cleanup(free_command) struct command command = {0};
+    cleanup(command_free) struct command command = {0};
     if (build_command(bundle, output, &command) < 0)
         return thaw_fail(err, ENOMEM, HELPER);
 

@@ -2,6 +2,7 @@
 #include "vmm/image/worker.h"
 
 #include "vmm/base/cleanup.h"
+#include "vmm/base/command.h"
 #include "vmm/image/interrupt.h"
 
 #include <errno.h>
@@ -104,64 +105,34 @@ struct worker {
     size_t used;
 };
 
-struct command {
-    char **argv;
-    size_t count;
-};
-
-static void free_command(struct command *command)
-{
-    for (size_t i = 0; i < command->count; i++)
-        free(command->argv[i]);
-    free(command->argv);
-}
-
-__attribute__((format(printf, 2, 3))) static int add_argument(struct command *command,
-                                                              const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    int n = vasprintf(&command->argv[command->count], format, args);
-    va_end(args);
-    if (n < 0)
-        return -ENOMEM;
-    command->count++;
-    return 0;
-}
-
 static int add_layer(struct command *command, const struct layer *layer)
 {
     char hex[DIGEST_HEX_SIZE];
     digest_hex(&layer->diff_id, hex);
-    return add_argument(command, "%s:%s:%s", compression_name(layer->compression), hex,
-                        layer->path);
+    return command_add(command, "%s:%s:%s", compression_name(layer->compression), hex, layer->path);
 }
 
 static int build_command(const struct assembly *assembly, bool fakeroot, struct command *command)
 {
-    enum { FIXED = 8 };
     char self[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
     if (length <= 0)
         return -ENOENT;
-    command->argv = calloc(FIXED + assembly->layer_count, sizeof(*command->argv));
-    if (!command->argv)
-        return -ENOMEM;
     self[length] = '\0';
 
-    int rc = fakeroot ? add_argument(command, "fakeroot") : 0;
+    int rc = fakeroot ? command_add(command, "fakeroot") : 0;
     if (rc == 0 && fakeroot)
-        rc = add_argument(command, "--");
+        rc = command_add(command, "--");
     if (rc == 0)
-        rc = add_argument(command, "%s", self);
+        rc = command_add(command, "%s", self);
     if (rc == 0)
-        rc = add_argument(command, "assemble");
+        rc = command_add(command, "assemble");
     if (rc == 0)
-        rc = add_argument(command, "%s", assembly->root);
+        rc = command_add(command, "%s", assembly->root);
     if (rc == 0)
-        rc = add_argument(command, "%s", assembly->output);
+        rc = command_add(command, "%s", assembly->output);
     if (rc == 0)
-        rc = add_argument(command, "%s", assembly->uuid);
+        rc = command_add(command, "%s", assembly->uuid);
     for (size_t i = 0; rc == 0 && i < assembly->layer_count; i++)
         rc = add_layer(command, &assembly->layers[i]);
     return rc;
@@ -305,7 +276,7 @@ static int judge(const struct worker *worker, int status, struct thaw_error *err
 int worker_run(const struct assembly *assembly, bool fakeroot, int held_fd,
                image_progress *progress, struct thaw_error *err)
 {
-    cleanup(free_command) struct command command = {0};
+    cleanup(command_free) struct command command = {0};
     int rc = build_command(assembly, fakeroot, &command);
     if (rc < 0)
         return thaw_fail(err, -rc, "thaw-image");

@@ -579,6 +579,7 @@ void spec_free(struct spec *spec)
     free(spec->args.items);
     free(spec->env.items);
     free(spec->rlimits.items);
+    free(spec->disks.items);
     free(spec->mounts.items);
     free(spec->masked_paths.items);
     free(spec->readonly_paths.items);

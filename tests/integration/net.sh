@@ -104,7 +104,12 @@ wrong_taps() {
     refused usage "longer than the 15 characters" --net tap=a-name-of-16-char
     refused usage "fd=0: not a TAP interface" --net fd=0
     refused usage "fd=77: not an open descriptor" --net fd=77
-    refused io "tap=tap0: in use by another program" --net tap=tap0 --net tap=tap0
+    refused usage "the same interface was given twice" --net tap=tap0 --net tap=tap0
+    "$build/thaw" run --kernel "$build/guests/spin.elf" --net tap=tap0 >/dev/null 2>&1 &
+    until readlink /proc/$!/fd/* | grep -q tun; do sleep 0.1; done
+    refused io "tap=tap0: in use by another program" --net tap=tap0
+    kill -QUIT $!
+    wait $! || true
     local address
     for address in ip=10.9.0.2 ip=10.9.0.2/33 ip=10.9.0/24 gw=10.9.0.1 \
         ip=10.9.0.2/24,gw=10.8.0.1 ip=10.9.0.2/24; do

@@ -164,12 +164,12 @@ static int compose_cmdline(const struct machine *m, const char *wanted,
         if (rc < 0)
             return rc;
     }
-    size_t used = strlen(cmdline);
-    if (strlen(wanted) >= ARCH_CMDLINE_MAX - used)
+    size_t used = strlen(cmdline), size = strlen(wanted) + 1;
+    if (size > ARCH_CMDLINE_MAX - used)
         return thaw_fail_as(err, THAW_FAIL_USAGE, E2BIG,
                             "kernel command line: %zu bytes; with these devices it holds %zu",
-                            strlen(wanted), ARCH_CMDLINE_MAX - used - 1);
-    strcpy(cmdline + used, wanted);
+                            size - 1, ARCH_CMDLINE_MAX - used - 1);
+    memcpy(cmdline + used, wanted, size);
     return 0;
 }
 

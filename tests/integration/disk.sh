@@ -29,27 +29,28 @@ with_disk() {
         '.linux.resources.devices += [{allow: true, type: "b", access: "rw"}]' "${@:3}"
 }
 
+# 33 copies of a part whose size is no round number, so that no two sectors at a like place are alike.
+# The guest says what a part is, the host looks at what has come of it, the next guest reads it all.
 test_a_gigabyte_written_is_whole_after_a_second_boot() {
-    local disk limit=600
+    local disk limit=600 size=$((32 * 1024 * 1024 + 4608)) sum
     disk=$(disk_directory)/image
     ext4_disk "$disk" 1200M
-    # Each copy is shifted against the one before, so no two sectors are alike.
-    with_disk rw 'set -e; dd if=/dev/urandom of=/dev/shm/part bs=1M count=32 2>/dev/null
-        for i in $(seq 32); do printf "%04d" "$i"; cat /dev/shm/part; done |
-            tee /data/big | md5sum >/data/sum; umount /data && echo written' \
-        '.process.capabilities |= with_entries(.value += ["CAP_SYS_ADMIN"])'
-    run_bundle --memory 192M --disk "$disk"
+    sh_bundle "set -e; head -c $size /dev/urandom >/dev/shm/part; md5sum </dev/shm/part
+        for i in \$(seq 33); do cat /dev/shm/part >>/data/big; done"
+    run_bundle --memory 192M --disk "$disk,mount=/data"
     expect_status 0
-    expect_out written
     expect_clean "$disk"
-    [ "$(wc -c < <(PATH=$PATH:/sbin:/usr/sbin debugfs -R "cat /big" "$disk" 2>/dev/null))" -eq \
-        $((32 * 32 * 1024 * 1024 + 128)) ] || fail "the host does not see the whole file"
 
-    with_disk ro 'md5sum </data/big | cmp - /data/sum && echo same'
-    run_bundle --memory 192M --disk "$disk,ro"
+    on_disk() { PATH=$PATH:/sbin:/usr/sbin debugfs -R "cat /big" "$disk" 2>/dev/null; }
+    on_disk | head -c "$size" >"${disk%/*}/part" || true # debugfs finds its pipe closed
+    [ "$(md5sum <"${disk%/*}/part")" = "$(cat "$work/out")" ] || fail "not what the guest wrote"
+    sum=$(for _ in $(seq 33); do cat "${disk%/*}/part"; done | md5sum)
+    [ "$(on_disk | md5sum)" = "$sum" ] || fail "the host does not see the whole file"
+
+    sh_bundle 'md5sum </data/big'
+    run_bundle --memory 192M --disk "$disk,ro,mount=/data"
     expect_status 0
-    expect_out same
-    expect_clean "$disk"
+    expect_out "$sum"
     rm -r "${disk%/*}"
 }
 

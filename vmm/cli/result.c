@@ -47,10 +47,11 @@ static json_t *streams_json(const struct ports_report *streams)
 {
     const struct writer_report *out = &streams->outputs[PORTS_STDOUT];
     const struct writer_report *errors = &streams->outputs[PORTS_STDERR];
+    json_int_t discarded = (json_int_t)out->discarded + (json_int_t)errors->discarded;
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "stdin", (json_int_t)streams->input,
                      "stdout", (json_int_t)out->written, "stderr", (json_int_t)errors->written,
-                     "discarded", (json_int_t)(out->discarded + errors->discarded), "kicks",
-                     (json_int_t)streams->kicks, "interrupts", (json_int_t)streams->interrupts);
+                     "discarded", discarded, "kicks", (json_int_t)streams->kicks, "interrupts",
+                     (json_int_t)streams->interrupts);
 }
 
 static json_t *dropped_json(const struct guest_observation *seen)

@@ -39,7 +39,7 @@ static const uint8_t free_irqs[ARCH_VIRTIO_MAX] = {5,  6,  7,  9,  10, 11, 12, 1
 
 void arch_virtio_place(unsigned index, uint64_t *gpa, uint32_t *irq)
 {
-    *gpa = LAYOUT_VIRTIO + GUEST_PAGE_SIZE * index;
+    *gpa = LAYOUT_VIRTIO + (uint64_t)GUEST_PAGE_SIZE * index;
     *irq = free_irqs[index];
 }
 

@@ -13,6 +13,9 @@ void virtio_device_init(struct virtio_device *device, const struct virtio_ops *o
         virtq_init(&device->queues[i], context->memory, queue_size);
 }
 
+/* Of the queues of a device whose driver broke a rule in another place. */
+static const char broken_elsewhere[] = "the device needs a reset";
+
 static void interrupt(struct virtio_device *device, unsigned why)
 {
     atomic_fetch_or(&device->interrupt_status, why);
@@ -37,7 +40,19 @@ void virtio_config_changed(struct virtio_device *device)
 void virtio_break_queues(struct virtio_device *device)
 {
     for (unsigned i = 0; i < device->queue_count; i++)
-        virtq_break(&device->queues[i], "the device needs a reset");
+        virtq_break(&device->queues[i], broken_elsewhere);
+}
+
+const char *virtio_complaint(const struct virtio_device *device)
+{
+    if (!(device->status & VIRTIO_STATUS_NEEDS_RESET))
+        return NULL;
+    for (unsigned i = 0; i < device->queue_count; i++) {
+        const struct virtq *q = &device->queues[i];
+        if (q->broken && q->why != broken_elsewhere)
+            return q->why;
+    }
+    return "request that the device does not know how to read";
 }
 
 void virtio_fail(struct virtio_device *device)

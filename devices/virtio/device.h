@@ -133,6 +133,9 @@ static inline bool virtio_has(const struct virtio_device *device, uint64_t featu
     return device->accepted & feature;
 }
 
+/* Which rule the driver broke, for people, when the device needs a reset; else NULL. Static. */
+const char *virtio_complaint(const struct virtio_device *device);
+
 /* ---- for the machine ---------------------------------------------------------------------- */
 
 /* A notification, from the transport: of one queue, or of some queue that is not known. */

@@ -394,6 +394,7 @@ Test(virtio_mmio, a_broken_queue_asks_for_a_reset_once_and_stops)
     fake_driver_offer(&driver, 0, FAKE_QUEUE_SIZE);
     fake_driver_kick(&driver, 0);
     cr_assert(status() & VIRTIO_STATUS_NEEDS_RESET);
+    cr_assert_str_eq(virtio_complaint(&dummy->base), "chain head beyond the queue");
     cr_assert_eq(driver.interrupts, 1);
     cr_assert_eq(fake_driver_read(&driver, FAKE_REG_INTERRUPT_STATUS), VIRTIO_INTERRUPT_CONFIG);
     unsigned notified = dummy->notified[1];
@@ -401,6 +402,9 @@ Test(virtio_mmio, a_broken_queue_asks_for_a_reset_once_and_stops)
     cr_assert_eq(dummy->notified[1], notified, "no queue is served before the reset");
     fake_driver_start(&driver, 0);
     cr_assert_not(status() & VIRTIO_STATUS_NEEDS_RESET);
+    cr_assert_null(virtio_complaint(&dummy->base));
+    virtio_fail(&dummy->base);
+    cr_assert_not_null(virtio_complaint(&dummy->base));
 }
 
 Test(virtio_mmio, a_device_that_needs_a_reset_takes_nothing_from_any_queue)

@@ -3,6 +3,20 @@
 
 #include <jansson.h>
 
+static void collect_devices(struct run_result *result, struct machine *machine)
+{
+    loop_lock(machine->loop);
+    for (unsigned i = 0; i < machine->slot_count; i++) {
+        const struct virtio_device *device = machine->slots[i].mmio.device;
+        result->devices[i] = (struct device_result){.name = device->ops->name,
+                                                    .complaint = virtio_complaint(device),
+                                                    .kicks = device->kicks,
+                                                    .interrupts = device->interrupts};
+    }
+    loop_unlock(machine->loop);
+    result->device_count = machine->slot_count;
+}
+
 void result_collect(struct run_result *result, struct machine *machine)
 {
     result->first_run_ns = machine->vm->first_run_ns;
@@ -16,6 +30,7 @@ void result_collect(struct run_result *result, struct machine *machine)
         result->exits.other += exits->other;
         result->exits.interrupted += exits->interrupted;
     }
+    collect_devices(result, machine);
 }
 
 /* Milliseconds after the start; absent when it did not happen. */
@@ -54,6 +69,19 @@ static json_t *streams_json(const struct ports_report *streams)
                      (json_int_t)streams->interrupts);
 }
 
+static json_t *devices_json(const struct run_result *r)
+{
+    json_t *devices = json_array();
+    for (unsigned i = 0; i < r->device_count; i++) {
+        const struct device_result *d = &r->devices[i];
+        json_array_append_new(devices,
+                              json_pack("{s:s, s:I, s:I, s:s?}", "name", d->name, "kicks",
+                                        (json_int_t)d->kicks, "interrupts",
+                                        (json_int_t)d->interrupts, "broken", d->complaint));
+    }
+    return devices;
+}
+
 static json_t *dropped_json(const struct guest_observation *seen)
 {
     return json_pack("{s:I, s:I, s:I, s:I, s:I}", "too_long", (json_int_t)seen->dropped.too_long,
@@ -83,14 +111,14 @@ void result_print_json(const struct run_result *r, const struct bundle *bundle, 
 {
     const char *error = err->code ? thaw_failure_name(err->failure) : NULL;
     json_t *root = json_pack(
-        "{s:i, s:s?, s:i, s:o, s:I, s:o, s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:o, s:o, s:o}",
+        "{s:i, s:s?, s:i, s:o, s:I, s:o, s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:o, s:o, s:o, s:o}",
         "status", status, "error", error, "code", (int)err->failure, "message", message_json(err),
         "started_ns", (json_int_t)r->started_ns, "marks_ms", marks_json(r), "exits", "io",
         (json_int_t)r->exits.io, "mmio", (json_int_t)r->exits.mmio, "other",
         (json_int_t)r->exits.other, "interrupted", (json_int_t)r->exits.interrupted, "console",
         "written", (json_int_t)r->console.written, "discarded", (json_int_t)r->console.discarded,
-        "streams", streams_json(&r->streams), "dropped_lines", dropped_json(&r->session.seen),
-        "annotations", annotations_json(bundle));
+        "streams", streams_json(&r->streams), "devices", devices_json(r), "dropped_lines",
+        dropped_json(&r->session.seen), "annotations", annotations_json(bundle));
     if (!root)
         return;
     json_dumpf(root, stderr, JSON_COMPACT | JSON_PRESERVE_ORDER);

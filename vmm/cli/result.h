@@ -15,6 +15,12 @@ struct run_result {
     } exits; /* returns from KVM_RUN, all vCPUs */
     struct writer_report console;
     struct ports_report streams; /* all 0 without ports */
+    unsigned device_count;
+    struct device_result {
+        const char *name;      /* static storage */
+        const char *complaint; /* see virtio_complaint() */
+        uint64_t kicks, interrupts;
+    } devices[ARCH_VIRTIO_MAX];
 };
 
 /* Takes the figures from a machine whose guest has ended. */

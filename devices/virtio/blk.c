@@ -27,6 +27,9 @@
 /* How often the queue is looked at before the other devices of the loop have their turn. */
 #define ROUNDS_MAX 16u
 
+/* So much is taken at a time. */
+#define ROUND_BYTES (256u << 10)
+
 /* prepare() has filled a request for the disk; its other results are statuses. */
 #define FOR_THE_DISK (-1)
 
@@ -225,26 +228,32 @@ static void take_request(struct blk *blk)
         finish(blk, r, status, 0);
 }
 
-static void take_requests(struct blk *blk)
+/* Until the queue is empty, or has given enough bytes to be going on with. */
+static uint64_t take_requests(struct blk *blk)
 {
-    while (virtio_is_active(&blk->base)) {
+    uint64_t bytes = 0;
+    while (bytes < ROUND_BYTES && virtio_is_active(&blk->base)) {
         int rc = virtq_pop(queue_of(blk), &blk->chain);
         if (rc < 0)
             virtio_fail(&blk->base);
         if (rc <= 0)
-            return;
+            break;
+        bytes += (uint64_t)blk->chain.readable + blk->chain.writable;
         take_request(blk);
     }
+    return bytes;
 }
 
-/* One submission for all that is there. What the page cache can answer has finished when the
- * submission returns. */
-static void serve_once(struct blk *blk)
+/* One submission for all that is there, or for so much of it that the driver can go on with one
+ * part while the next is copied. What the page cache can answer has finished when the submission
+ * returns. Returns the bytes that were taken. */
+static uint64_t serve_once(struct blk *blk)
 {
-    take_requests(blk);
+    uint64_t bytes = take_requests(blk);
     blk_io_submit(&blk->io);
     finish_requests(blk);
     blk_io_submit(&blk->io); /* the rest of what was done in part */
+    return bytes;
 }
 
 static bool has_more(struct blk *blk)
@@ -253,17 +262,18 @@ static bool has_more(struct blk *blk)
 }
 
 /*
- * One interrupt for all that comes in a row: a driver with many requests to give puts the next into
- * the queue while one is served, and an interrupt would keep it from that. With a single request
- * at a time nothing waits.
+ * One interrupt for all that comes in a row, while it is small: a driver with many requests to give
+ * puts the next into the queue while one is served, and an interrupt would keep it from that. With
+ * a single request at a time nothing waits.
  */
 static void serve(struct blk *blk)
 {
     virtq_want_notifications(queue_of(blk), false);
     unsigned rounds = 0;
-    do
-        serve_once(blk);
-    while (++rounds < ROUNDS_MAX && has_more(blk));
+    do {
+        if (serve_once(blk) >= ROUND_BYTES)
+            virtio_notify_driver(&blk->base, 0);
+    } while (++rounds < ROUNDS_MAX && has_more(blk));
     virtio_notify_driver(&blk->base, 0);
     virtq_want_notifications(queue_of(blk), true);
     if (has_more(blk)) /* it came between, or is too much for one turn */

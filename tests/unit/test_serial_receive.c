@@ -81,7 +81,7 @@ static unsigned handle_interrupt(unsigned *rounds)
     return count;
 }
 
-Test(serial_receive, the_port_takes_the_rings_size_and_not_a_byte_more)
+Test(serial_receive, cve_2020_27174_the_port_takes_the_rings_size_and_not_a_byte_more)
 {
     static uint8_t bytes[2 * SERIAL_STAGING_SIZE];
     open_port(UART_IER_RDI);

@@ -77,7 +77,7 @@ Test(vsock_hostile, a_packet_in_pieces_is_as_good_as_whole)
     close(fd);
 }
 
-Test(vsock_hostile, a_packet_shorter_than_a_header_is_dropped)
+Test(vsock_hostile, cve_2022_26354_a_packet_shorter_than_a_header_is_dropped_and_given_back)
 {
     const struct fake_buffer part = {.address = rig.tx, .length = HEADER - 1};
     send_parts(&part, 1);
@@ -89,7 +89,7 @@ Test(vsock_hostile, a_packet_shorter_than_a_header_is_dropped)
     cr_assert_not(device_needs_reset());
 }
 
-Test(vsock_hostile, a_length_beyond_the_payload_ends_the_connection)
+Test(vsock_hostile, cve_2023_3180_a_length_beyond_the_payload_ends_the_connection)
 {
     static const uint32_t lengths[] = {5, 1000, VSOCK_WINDOW + 1, UINT32_MAX - HEADER + 1,
                                        UINT32_MAX};

@@ -21,10 +21,11 @@ CFLAGS   := -std=gnu17 -O2 -g -pthread $(WARN) $(HARDEN) -ffunction-sections -fd
 LDFLAGS  := -pthread -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 # Not for the tests: Criterion finds them in a section that nothing refers to.
 GC       := -Wl,--gc-sections
-LIBS     := -ljansson -lseccomp -lxxhash -luring
+LIBS     := -ljansson -lseccomp -lxxhash -luring -lzstd
 
 # What is in which program. Architecture code is found by folder.
-LIB_DIRS  := vmm/base vmm/core vmm/arch/$(ARCH) vmm/loader vmm/bundle devices devices/virtio
+LIB_DIRS  := vmm/base vmm/core vmm/arch/$(ARCH) vmm/loader vmm/bundle devices devices/virtio \
+             snapshot
 LIB_SRC   := $(foreach d,$(LIB_DIRS),$(wildcard $(d)/*.c $(d)/*.S))
 CLI_SRC   := $(wildcard vmm/cli/*.c)
 IMAGE_SRC := $(wildcard vmm/image/*.c)

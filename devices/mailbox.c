@@ -88,6 +88,10 @@ static uint32_t flags_of(const struct mailbox_content *content, const struct bod
     uint32_t flags = THAW_MAILBOX_TIME | THAW_MAILBOX_ENTROPY;
     if (content->hold)
         flags |= THAW_MAILBOX_HOLD;
+    if (content->listeners)
+        flags |= THAW_MAILBOX_LISTENER;
+    if (content->heartbeat_ms > 0)
+        flags |= THAW_MAILBOX_HEARTBEAT;
     if (layout->argc + layout->envc > 0)
         flags |= THAW_MAILBOX_INVOKE;
     if (content->has_stdin)
@@ -129,6 +133,7 @@ static int fill_header(struct thaw_mailbox_header *header, const struct mailbox_
         .envc = layout->envc,
         .stdin_len = (uint32_t)stdin_len,
         .ipv4_prefix = content->ipv4_prefix,
+        .heartbeat_ms = content->heartbeat_ms,
     };
     memcpy(header->mac, content->mac, sizeof(header->mac));
     memcpy(header->ipv4, content->ipv4, sizeof(header->ipv4));

@@ -19,7 +19,9 @@
 /* What the caller decides; all zeroes is a mailbox that only gives identity, time and entropy.
  * Everything is borrowed for the call. */
 struct mailbox_content {
-    bool hold; /* send workload-pre-exec, then wait for the doorbell */
+    bool hold;             /* send workload-pre-exec, then wait for the doorbell */
+    bool listeners;        /* watch for listeners and say so */
+    uint32_t heartbeat_ms; /* send heartbeats with this period, 1 to 60000; 0: none */
 
     /* The invocation: argv replaces process.args when it is given, env adds to process.env.
      * NULL-terminated, or NULL for none. Each env entry is "KEY=value". */

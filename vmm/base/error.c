@@ -112,6 +112,28 @@ const char *thaw_failure_name(enum thaw_failure failure)
         return "kvm-internal-error";
     case THAW_FAIL_IMAGE:
         return "image";
+    case THAW_FAIL_SNAPSHOT:
+        return "snapshot-invalid";
+    case THAW_FAIL_SNAPSHOT_ARCH:
+        return "snapshot-arch";
+    case THAW_FAIL_SNAPSHOT_VERSION:
+        return "snapshot-version";
+    case THAW_FAIL_SNAPSHOT_CPU:
+        return "snapshot-cpu";
+    case THAW_FAIL_SNAPSHOT_MISSING:
+        return "snapshot-missing";
+    case THAW_FAIL_SNAPSHOT_SHORT:
+        return "snapshot-short";
+    case THAW_FAIL_SNAPSHOT_LINK:
+        return "snapshot-link";
+    case THAW_FAIL_SNAPSHOT_DISK:
+        return "snapshot-disk";
+    case THAW_FAIL_NOT_READY:
+        return "guest-not-ready";
+    case THAW_FAIL_ENDED:
+        return "guest-ended";
+    case THAW_FAIL_QUIESCE:
+        return "guest-not-quiet";
     }
     return "unknown";
 }

@@ -35,6 +35,21 @@ enum thaw_failure {
     THAW_FAIL_TRIPLE_FAULT = 17,   /* "guest-triple-fault" */
     THAW_FAIL_KVM_INTERNAL = 18,   /* "kvm-internal-error": KVM could not run the guest on */
     THAW_FAIL_IMAGE = 19,          /* "image": thaw-image failed or is not installed */
+
+    /* Snapshots. 20 to 27: it was refused before anything ran. */
+    THAW_FAIL_SNAPSHOT = 20,         /* "snapshot-invalid": damaged, or not a snapshot */
+    THAW_FAIL_SNAPSHOT_ARCH = 21,    /* "snapshot-arch": of another architecture */
+    THAW_FAIL_SNAPSHOT_VERSION = 22, /* "snapshot-version": of a newer format */
+    THAW_FAIL_SNAPSHOT_CPU = 23,     /* "snapshot-cpu": needs CPU features that are not here */
+    THAW_FAIL_SNAPSHOT_MISSING = 24, /* "snapshot-missing": one of its files is not there */
+    THAW_FAIL_SNAPSHOT_SHORT = 25,   /* "snapshot-short": a file is shorter than it should be */
+    THAW_FAIL_SNAPSHOT_LINK = 26,    /* "snapshot-link": a link or special file in its place */
+    THAW_FAIL_SNAPSHOT_DISK = 27,    /* "snapshot-disk": a disk is not the one it was made with */
+
+    /* Making them. */
+    THAW_FAIL_NOT_READY = 28, /* "guest-not-ready": the trigger that was asked for never fired */
+    THAW_FAIL_ENDED = 29,     /* "guest-ended": the guest was over before the trigger */
+    THAW_FAIL_QUIESCE = 30,   /* "guest-not-quiet": the deadline passed with something in flight */
 };
 
 #define THAW_ERROR_MESSAGE_MAX 512

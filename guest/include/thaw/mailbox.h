@@ -26,6 +26,8 @@ enum thaw_mailbox_flags {
     THAW_MAILBOX_ENTROPY = 1u << 2, /* entropy is set: RNDADDENTROPY, RNDRESEEDCRNG, then zero it */
     THAW_MAILBOX_INVOKE = 1u << 3,  /* argv replaces process.args (when argc > 0), env adds to it */
     THAW_MAILBOX_STDIN = 1u << 4,   /* stdin_len bytes are the workload's whole stdin */
+    THAW_MAILBOX_HEARTBEAT = 1u << 5, /* send heartbeat every heartbeat_ms, from hello on */
+    THAW_MAILBOX_LISTENER = 1u << 6,  /* watch for listeners: send listener and no-listener */
 };
 
 /*
@@ -51,7 +53,8 @@ struct thaw_mailbox_header {
     uint8_t ipv4_prefix; /* 0: no IPv4 settings */
     uint8_t ipv4[4];
     uint8_t ipv4_gateway[4]; /* all zero: none */
-    uint8_t reserved[48];
+    uint32_t heartbeat_ms;   /* with THAW_MAILBOX_HEARTBEAT: the period, 1 to 60000 */
+    uint8_t reserved[44];
 };
 
 /*

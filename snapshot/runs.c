@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "snapshot/runs.h"
+
+#include <errno.h>
+
+int page_runs_add(struct page_runs *runs, uint64_t first, uint64_t count, struct thaw_error *err)
+{
+    struct page_run *last = runs->count > 0 ? &runs->items[runs->count - 1] : NULL;
+    if (last && last->first + last->count == first) {
+        last->count += count;
+        return 0;
+    }
+    if (runs->count == runs->capacity) {
+        size_t capacity = runs->capacity * 2 + 64;
+        struct page_run *items = reallocarray(runs->items, capacity, sizeof(*items));
+        if (!items)
+            return thaw_fail(err, ENOMEM, "list of pages");
+        runs->items = items;
+        runs->capacity = capacity;
+    }
+    runs->items[runs->count++] = (struct page_run){.first = first, .count = count};
+    return 0;
+}
+
+bool page_runs_are_sorted(const struct page_runs *runs, uint64_t pages)
+{
+    uint64_t end = 0;
+    for (size_t i = 0; i < runs->count; i++) {
+        const struct page_run *run = &runs->items[i];
+        if (run->first < end || run->first > pages || run->count == 0 ||
+            run->count > pages - run->first)
+            return false;
+        end = run->first + run->count;
+    }
+    return true;
+}
+
+uint64_t page_runs_pages(const struct page_runs *runs)
+{
+    uint64_t pages = 0;
+    for (size_t i = 0; i < runs->count; i++)
+        pages += runs->items[i].count;
+    return pages;
+}
+
+bool page_runs_touch(const struct page_runs *runs, uint64_t first, uint64_t count)
+{
+    /* The first run that ends behind `first`. */
+    size_t low = 0, high = runs->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (runs->items[middle].first + runs->items[middle].count <= first)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (count == 0 || low == runs->count)
+        return false;
+    const struct page_run *run = &runs->items[low];
+    return run->first <= first || run->first - first < count;
+}
+
+void page_runs_free(struct page_runs *runs)
+{
+    free(runs->items);
+    *runs = (struct page_runs){0};
+}
+
+void *page_address(const struct guest_memory *memory, uint64_t page, uint64_t count)
+{
+    for (unsigned i = 0; i < memory->region_count; i++) {
+        const struct guest_region *region = &memory->regions[i];
+        uint64_t pages = region->size / GUEST_PAGE_SIZE;
+        if (page < pages)
+            return count <= pages - page ? (char *)region->host + page * GUEST_PAGE_SIZE : NULL;
+        page -= pages;
+    }
+    return NULL;
+}

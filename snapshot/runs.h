@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs of pages. A page number here counts pages of the guest's RAM in the order of the `memory`
+ * file: the regions one after the other, without the MMIO gap between them.
+ */
+#ifndef THAW_SNAPSHOT_RUNS_H
+#define THAW_SNAPSHOT_RUNS_H
+
+#include "vmm/base/cleanup.h"
+#include "vmm/base/error.h"
+#include "vmm/base/memory.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct page_run {
+    uint64_t first, count; /* pages; count is not 0 */
+};
+
+/* All zeros: none. */
+struct page_runs {
+    struct page_run *items;
+    size_t count, capacity;
+};
+
+/* Appends [first, first+count); one that continues the last run makes that longer. */
+int page_runs_add(struct page_runs *runs, uint64_t first, uint64_t count, struct thaw_error *err);
+
+/* Whether the runs are ascending, apart (neither overlapping nor empty) and below `pages`. */
+bool page_runs_are_sorted(const struct page_runs *runs, uint64_t pages);
+
+/* Pages in all. */
+uint64_t page_runs_pages(const struct page_runs *runs);
+
+/* Of sorted runs: whether [first, first+count) has a page in common with one of them. */
+bool page_runs_touch(const struct page_runs *runs, uint64_t first, uint64_t count);
+
+void page_runs_free(struct page_runs *runs);
+#define cleanup_page_runs cleanup(page_runs_free)
+
+/* Where pages [page, page+count) are in this process; NULL when they are not RAM of one region. */
+void *page_address(const struct guest_memory *memory, uint64_t page, uint64_t count);
+
+#endif

@@ -81,4 +81,7 @@ void arch_vcpu_describe(int vcpu_fd, const struct guest_memory *mem, char *text,
  * started. 0 otherwise; negative errno when KVM does not say. */
 int arch_vcpu_is_dead(int vcpu_fd);
 
+/* 1 when a stopped vCPU waits for an interrupt, or was never started; otherwise as above. */
+int arch_vcpu_is_idle(int vcpu_fd);
+
 #endif

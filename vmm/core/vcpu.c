@@ -106,10 +106,21 @@ static const char *internal_error_name(uint32_t suberror)
     }
 }
 
+/* The guest has left its mark (see struct vm): remember how many exits there were before this one. */
+static void look_for_mark(struct vcpu *vcpu)
+{
+    const volatile uint64_t *mark = vcpu->vm->mark;
+    if (!mark || vcpu->exits_to_mark || *mark == 0)
+        return;
+    struct vcpu_exits *exits = &vcpu->exits;
+    vcpu->exits_to_mark = exits->io + exits->mmio + exits->other + exits->interrupted + 1;
+}
+
 /* Returns false when the guest has ended. */
 static bool handle_exit(struct vcpu *vcpu)
 {
     struct kvm_run *run = vcpu->run;
+    look_for_mark(vcpu);
     switch (run->exit_reason) {
     case KVM_EXIT_IO:
         count(&vcpu->exits.io);
@@ -191,6 +202,7 @@ int vcpu_start(struct vcpu *vcpu, struct thaw_error *err)
         return thaw_fail(err, errno, "sigaction");
 
     /* The thread inherits the mask: every signal but the kick is the owner's business. */
+    vcpu->run->immediate_exit = 0;
     sigset_t all, before;
     sigfillset(&all);
     sigdelset(&all, KICK_SIGNAL);
@@ -201,6 +213,17 @@ int vcpu_start(struct vcpu *vcpu, struct thaw_error *err)
         return thaw_fail(err, rc, "thread of vCPU %u", vcpu->index);
     vcpu->started = true;
     return 0;
+}
+
+void vcpu_settle(struct vcpu *vcpu)
+{
+    /* Nothing of the guest runs in here, but what it has begun is completed; that of a string
+     * instruction is the next piece of it. */
+    vcpu->run->immediate_exit = 1;
+    while (ioctl(vcpu->fd, KVM_RUN, 0) == 0)
+        if (!handle_exit(vcpu))
+            break;
+    vcpu->run->immediate_exit = 0;
 }
 
 void vcpu_join(struct vcpu *vcpu)

@@ -14,6 +14,9 @@ void vcpu_destroy(struct vcpu *vcpu);
 int vcpu_start(struct vcpu *vcpu, struct thaw_error *err);
 void vcpu_join(struct vcpu *vcpu);
 
+/* The thread has been joined: completes what the last exit has left half done, see vm_pause(). */
+void vcpu_settle(struct vcpu *vcpu);
+
 /* Makes KVM_RUN return soon, whether the vCPU is inside or about to enter. */
 void vcpu_kick(struct vcpu *vcpu);
 

@@ -16,54 +16,52 @@ static struct vm *vm_alloc(struct thaw_error *err)
         thaw_fail(err, ENOMEM, "VM");
         return NULL;
     }
-    vm->fd = vm->ended_fd = -1;
+    vm->kvm_fd = vm->fd = vm->ended_fd = -1;
     for (unsigned i = 0; i < ARCH_VCPUS_MAX; i++)
         vm->vcpus[i].fd = -1;
     pthread_mutex_init(&vm->end_lock, NULL);
     return vm;
 }
 
-static int create_vcpus(struct vm *vm, int kvm_fd, unsigned count, struct thaw_error *err)
+static int create_vcpus(struct vm *vm, unsigned count, struct thaw_error *err)
 {
-    int run_size = kvm_ioctl(kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0, err);
+    int run_size = kvm_ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0, err);
     if (run_size < 0)
         return run_size;
 
-    struct arch_cpuid *cpuid;
-    int rc = arch_cpuid_create(kvm_fd, &cpuid, err);
-    if (rc < 0)
-        return rc;
+    int rc = 0;
     for (unsigned i = 0; i < count && rc == 0; i++) {
         vm->vcpu_count = i + 1;
         rc = vcpu_create(vm, i, (size_t)run_size, err);
-        if (rc == 0)
-            rc = arch_vcpu_setup(vm->vcpus[i].fd, cpuid, i, count, err);
     }
-    arch_cpuid_free(cpuid);
     return rc;
+}
+
+static int create_memory(struct vm *vm, const struct vm_config *config, struct thaw_error *err)
+{
+    struct guest_region regions[GUEST_MEMORY_REGIONS_MAX];
+    unsigned count = arch_memory_layout(config->memory_size, regions);
+    return guest_memory_create(&vm->memory, regions, count, err);
 }
 
 int vm_create(const struct vm_config *config, struct vm **out, struct thaw_error *err)
 {
-    cleanup_close int kvm_fd = kvm_open(err);
-    if (kvm_fd < 0)
-        return kvm_fd;
     cleanup_vm struct vm *vm = vm_alloc(err);
     if (!vm)
         return thaw_error_code(err);
+    vm->kvm_fd = kvm_open(err);
+    if (vm->kvm_fd < 0)
+        return vm->kvm_fd;
 
     vm->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (vm->ended_fd < 0)
         return thaw_fail(err, errno, "eventfd");
-    vm->fd = kvm_ioctl(kvm_fd, KVM_CREATE_VM, 0, err);
+    vm->fd = kvm_ioctl(vm->kvm_fd, KVM_CREATE_VM, 0, err);
     if (vm->fd < 0)
         return vm->fd;
     int rc = arch_vm_prepare(vm->fd, err);
-
-    struct guest_region regions[GUEST_MEMORY_REGIONS_MAX];
-    unsigned count = arch_memory_layout(config->memory_size, regions);
     if (rc == 0)
-        rc = guest_memory_create(&vm->memory, regions, count, err);
+        rc = create_memory(vm, config, err);
     /* Memory first: once an interrupt chip exists, adding a memslot waits for an RCU grace
      * period of several milliseconds. */
     if (rc == 0)
@@ -71,7 +69,7 @@ int vm_create(const struct vm_config *config, struct vm **out, struct thaw_error
     if (rc == 0)
         rc = arch_irqchip_create(vm->fd, err);
     if (rc == 0)
-        rc = create_vcpus(vm, kvm_fd, config->vcpus, err);
+        rc = create_vcpus(vm, config->vcpus, err);
     if (rc < 0)
         return rc;
     *out = take(vm);
@@ -87,6 +85,8 @@ void vm_destroy(struct vm *vm)
         vcpu_destroy(&vm->vcpus[i]);
     if (vm->fd >= 0)
         close(vm->fd);
+    if (vm->kvm_fd >= 0)
+        close(vm->kvm_fd);
     if (vm->ended_fd >= 0)
         close(vm->ended_fd);
     guest_memory_destroy(&vm->memory);
@@ -94,18 +94,31 @@ void vm_destroy(struct vm *vm)
     free(vm);
 }
 
+static int setup_vcpus(struct vm *vm, struct thaw_error *err)
+{
+    struct arch_cpuid *cpuid;
+    int rc = arch_cpuid_create(vm->kvm_fd, &cpuid, err);
+    if (rc < 0)
+        return rc;
+    for (unsigned i = 0; i < vm->vcpu_count && rc == 0; i++)
+        rc = arch_vcpu_setup(vm->vcpus[i].fd, cpuid, i, vm->vcpu_count, err);
+    arch_cpuid_free(cpuid);
+    return rc;
+}
+
 int vm_boot(struct vm *vm, const struct boot_image *image, const char *cmdline,
             struct thaw_error *err)
 {
-    int rc = arch_boot_tables(&vm->memory, image, cmdline, vm->vcpu_count, err);
-    if (rc < 0)
-        return rc;
-    return arch_vcpu_boot(vm->vcpus[0].fd, image, err);
+    int rc = setup_vcpus(vm, err);
+    if (rc == 0)
+        rc = arch_boot_tables(&vm->memory, image, cmdline, vm->vcpu_count, err);
+    return rc < 0 ? rc : arch_vcpu_boot(vm->vcpus[0].fd, image, err);
 }
 
 int vm_start(struct vm *vm, struct thaw_error *err)
 {
-    vm->first_run_ns = clock_monotonic_ns();
+    if (vm->first_run_ns == 0)
+        vm->first_run_ns = clock_monotonic_ns();
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
         int rc = vcpu_start(&vm->vcpus[i], err);
         if (rc < 0) {
@@ -116,13 +129,42 @@ int vm_start(struct vm *vm, struct thaw_error *err)
     return 0;
 }
 
-void vm_stop(struct vm *vm)
+static void fetch_vcpus(struct vm *vm)
 {
-    atomic_store(&vm->stopping, true);
     for (unsigned i = 0; i < vm->vcpu_count; i++)
         vcpu_kick(&vm->vcpus[i]);
     for (unsigned i = 0; i < vm->vcpu_count; i++)
         vcpu_join(&vm->vcpus[i]);
+}
+
+void vm_stop(struct vm *vm)
+{
+    atomic_store(&vm->stopping, true);
+    fetch_vcpus(vm);
+}
+
+int vm_pause(struct vm *vm, struct thaw_error *err)
+{
+    vm_stop(vm);
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        vcpu_settle(&vm->vcpus[i]);
+    if (vm_end_get(vm).kind != VM_END_NONE)
+        return thaw_fail_as(err, THAW_FAIL_ENDED, ESHUTDOWN, "guest: ended while it was stopped");
+    return 0;
+}
+
+int vm_resume(struct vm *vm, struct thaw_error *err)
+{
+    atomic_store(&vm->stopping, false);
+    return vm_start(vm, err);
+}
+
+bool vm_is_idle(struct vm *vm)
+{
+    bool idle = true;
+    for (unsigned i = 0; i < vm->vcpu_count && idle; i++)
+        idle = arch_vcpu_is_idle(vm->vcpus[i].fd) == 1;
+    return idle;
 }
 
 void vm_end(struct vm *vm, enum vm_end_kind kind, int status, const char *detail)

@@ -3,8 +3,8 @@
  * A virtual machine: memory, interrupt chips, vCPUs and the two buses. It owns all of them; two
  * VMs in one process do not know of each other.
  *
- * Life: vm_create, then add devices to the buses, vm_boot, vm_start, wait for vm_ended_fd,
- * vm_stop, vm_destroy. All calls come from the thread that created the VM, except vm_end() and
+ * Life: vm_create, then add devices to the buses, vm_boot (or the state of a snapshot), vm_start,
+ * wait for vm_ended_fd, vm_stop, vm_destroy. All calls come from the thread that created the VM, except vm_end() and
  * vm_irq(), which any thread may call between vm_create and vm_destroy.
  */
 #ifndef THAW_CORE_VM_H
@@ -55,32 +55,36 @@ struct vcpu {
     pthread_t thread;
     bool started;
     struct vcpu_exits exits;
+    uint64_t exits_to_mark; /* one more than there were when *vm->mark was first seen set; 0: not yet */
     /* vm_probe(): asked by the owner, answered by the vCPU's thread. */
     atomic_bool probe;
     atomic_bool dead;
 };
 
 struct vm {
+    int kvm_fd; /* /dev/kvm */
     int fd;
     int ended_fd; /* eventfd, readable once the guest has ended */
     struct guest_memory memory;
     struct bus ports, mmio;
     unsigned vcpu_count;
     struct vcpu vcpus[ARCH_VCPUS_MAX];
-    uint64_t first_run_ns; /* CLOCK_MONOTONIC when the vCPUs were let go */
+    uint64_t first_run_ns; /* CLOCK_MONOTONIC when the vCPUs were let go for the first time */
+    const volatile uint64_t *mark; /* in guest memory, see exits_to_mark; NULL: none */
     atomic_bool stopping;
     unsigned dead_rounds;
     pthread_mutex_t end_lock;
     struct vm_end end; /* under end_lock */
 };
 
-/* Creates the VM, its RAM, its interrupt chips and its vCPUs. Nothing runs yet. */
+/* Creates the VM, its RAM, its interrupt chips and its vCPUs, all of it blank. */
 int vm_create(const struct vm_config *config, struct vm **out, struct thaw_error *err);
 
 /* Stops the vCPUs if they run, and frees everything. NULL is allowed. */
 void vm_destroy(struct vm *vm);
 
-/* Writes the boot tables for a loaded kernel and points vCPU 0 at its entry. */
+/* Puts the vCPUs into the state that firmware would leave, writes the boot tables for a loaded kernel
+ * and points vCPU 0 at its entry. */
 int vm_boot(struct vm *vm, const struct boot_image *image, const char *cmdline,
             struct thaw_error *err);
 
@@ -89,6 +93,20 @@ int vm_start(struct vm *vm, struct thaw_error *err);
 
 /* Takes every vCPU out of KVM_RUN and joins its thread. Idempotent. */
 void vm_stop(struct vm *vm);
+
+/*
+ * vm_stop(), and then completes what an exit has left half done: after a port or MMIO access KVM
+ * moves the instruction pointer, or fetches the rest of a string instruction, only when it is entered
+ * again (api.rst, KVM_EXIT_IO). Afterwards the state of every vCPU can be read. -ESHUTDOWN
+ * (THAW_FAIL_ENDED): the guest has ended. Devices may be called meanwhile.
+ */
+int vm_pause(struct vm *vm, struct thaw_error *err);
+
+/* After vm_pause(): lets the vCPUs run on. */
+int vm_resume(struct vm *vm, struct thaw_error *err);
+
+/* While paused: whether every vCPU waits for an interrupt or was never started. */
+bool vm_is_idle(struct vm *vm);
 
 /* Records why the guest ended and wakes the owner. The first call wins. `detail` may be NULL. */
 void vm_end(struct vm *vm, enum vm_end_kind kind, int status, const char *detail);

@@ -177,18 +177,34 @@ void arch_vcpu_describe(int vcpu_fd, const struct guest_memory *mem, char *text,
             snprintf(text + used, size - (size_t)used, "%s%02x", i ? " " : ", bytes ", bytes[i]);
 }
 
-int arch_vcpu_is_dead(int vcpu_fd)
+/* The multiprocessing state, or a negative errno. */
+static int mp_state(int vcpu_fd)
 {
     struct kvm_mp_state mp;
-    if (ioctl(vcpu_fd, KVM_GET_MP_STATE, &mp) < 0)
-        return -errno;
-    if (mp.mp_state == KVM_MP_STATE_UNINITIALIZED || mp.mp_state == KVM_MP_STATE_INIT_RECEIVED)
-        return 1;
-    if (mp.mp_state != KVM_MP_STATE_HALTED)
-        return 0;
+    return ioctl(vcpu_fd, KVM_GET_MP_STATE, &mp) < 0 ? -errno : (int)mp.mp_state;
+}
+
+static bool is_unstarted(int state)
+{
+    return state == KVM_MP_STATE_UNINITIALIZED || state == KVM_MP_STATE_INIT_RECEIVED;
+}
+
+int arch_vcpu_is_dead(int vcpu_fd)
+{
+    int state = mp_state(vcpu_fd);
+    if (state < 0)
+        return state;
+    if (state != KVM_MP_STATE_HALTED)
+        return is_unstarted(state);
 
     struct kvm_regs regs;
     if (ioctl(vcpu_fd, KVM_GET_REGS, &regs) < 0)
         return -errno;
     return (regs.rflags & RFLAGS_IF) == 0;
+}
+
+int arch_vcpu_is_idle(int vcpu_fd)
+{
+    int state = mp_state(vcpu_fd);
+    return state < 0 ? state : state == KVM_MP_STATE_HALTED || is_unstarted(state);
 }

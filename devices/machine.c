@@ -190,6 +190,14 @@ static int load_guest(struct machine *m, const struct machine_config *config,
     return rc;
 }
 
+/* Init stores the moment of execve in the mailbox. */
+static void watch_exec(struct machine *m)
+{
+    const uint64_t at = THAW_MAILBOX_GPA + THAW_MAILBOX_REPORT_OFFSET +
+                        offsetof(struct thaw_mailbox_report, exec_ns);
+    m->vm->mark = guest_memory_at(&m->vm->memory, at, sizeof(uint64_t));
+}
+
 int machine_create(const struct machine_config *config, struct machine **out,
                    struct thaw_error *err)
 {
@@ -198,6 +206,7 @@ int machine_create(const struct machine_config *config, struct machine **out,
         return thaw_fail(err, ENOMEM, "machine");
     m->news_fd = m->room_fd = -1;
     m->streams_fd = config->console_moves ? config->devices->ports.stdout_fd : -1;
+    m->has_mailbox = config->mailbox;
 
     int rc = vm_create(&config->vm, &m->vm, err);
     if (rc == 0)
@@ -208,10 +217,11 @@ int machine_create(const struct machine_config *config, struct machine **out,
         rc = loop_create(&m->loop, err);
     if (rc == 0)
         rc = config->devices ? plug_all(m, config->devices, err) : 0;
-    if (rc == 0)
+    if (rc == 0 && config->kernel)
         rc = load_guest(m, config, err);
     if (rc < 0)
         return rc;
+    watch_exec(m);
     *out = take(m);
     return 0;
 }
@@ -247,6 +257,62 @@ int machine_start(struct machine *m, struct thaw_error *err)
     if (rc == 0)
         rc = loop_start(m->loop, err);
     return rc < 0 ? rc : vm_start(m->vm, err);
+}
+
+/* What the driver has put into the queues and not yet told of, or told of and not yet been heard:
+ * with the vCPUs stopped, nothing comes after it. */
+static void serve_queues(struct machine *m)
+{
+    loop_lock(m->loop);
+    for (unsigned i = 0; i < m->slot_count; i++)
+        virtio_kick_all(m->slots[i].mmio.device);
+    loop_unlock(m->loop);
+}
+
+static void stop_devices(struct machine *m)
+{
+    loop_lock(m->loop);
+    for (unsigned i = 0; i < m->slot_count; i++)
+        virtio_stop(m->slots[i].mmio.device);
+    loop_unlock(m->loop);
+}
+
+int machine_pause(struct machine *m, unsigned timeout_ms, struct thaw_error *err)
+{
+    int rc = vm_pause(m->vm, err);
+    if (rc < 0)
+        return rc;
+    serve_queues(m);
+    (void)machine_flush(m, timeout_ms); /* what is left, machine_in_flight() finds */
+    stop_devices(m);
+    loop_stop(m->loop);
+    return 0;
+}
+
+const char *machine_in_flight(struct machine *m)
+{
+    if (!serial_is_quiet(m->uart) || !writer_flush(m->console, 0))
+        return "the console";
+    if (!control_is_quiet(m->control))
+        return "the control port";
+    if (m->ports && !ports_flush(m->ports, 0))
+        return "the standard streams";
+    for (unsigned i = 0; i < m->slot_count; i++) {
+        struct virtio_device *device = m->slots[i].mmio.device;
+        if (!device->ops->is_quiet(device))
+            return device->ops->name;
+    }
+    return NULL;
+}
+
+int machine_resume(struct machine *m, struct thaw_error *err)
+{
+    loop_lock(m->loop);
+    for (unsigned i = 0; i < m->slot_count; i++)
+        virtio_resume(m->slots[i].mmio.device);
+    loop_unlock(m->loop);
+    int rc = loop_start(m->loop, err);
+    return rc < 0 ? rc : vm_resume(m->vm, err);
 }
 
 void machine_observe(struct machine *m, struct guest_observation *seen)

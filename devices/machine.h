@@ -44,9 +44,9 @@ struct machine_devices {
 
 struct machine_config {
     struct vm_config vm;
-    const char *kernel;                    /* path */
-    const char *cmdline;                   /* the devices' descriptions are put before it */
-    struct initramfs initramfs;            /* may be empty */
+    const char *kernel;         /* path; NULL: nothing is loaded, the guest comes from a snapshot */
+    const char *cmdline;        /* the devices' descriptions are put before it */
+    struct initramfs initramfs; /* may be empty */
     const struct mailbox_content *mailbox; /* NULL: no mailbox is written */
     const struct machine_devices *devices; /* NULL: none */
     int console_fd; /* where the console's output goes; not owned, not closed */
@@ -69,6 +69,7 @@ struct machine {
     struct virtio_device *ports; /* one of them: the standard streams; NULL: none */
     int streams_fd;              /* where the console goes when it carries them; -1: it stays */
     bool greeted;                /* hello was seen; on the control port's side */
+    bool has_mailbox;            /* the guest was given one */
     int news_fd; /* eventfd: the control port heard something, see machine_observe() */
     int room_fd; /* eventfd: the console can take input again */
 };
@@ -81,6 +82,19 @@ int machine_create(const struct machine_config *config, struct machine **out,
 void machine_destroy(struct machine *machine);
 
 int machine_start(struct machine *machine, struct thaw_error *err);
+
+/*
+ * Stops the guest where its state is whole: the vCPUs, then what they have left in the queues is
+ * served and the output written (for which up to about `timeout_ms` is waited), then the devices.
+ * What is in flight even so, machine_in_flight() tells. -ESHUTDOWN: the guest has ended.
+ * machine_resume() goes on.
+ */
+int machine_pause(struct machine *machine, unsigned timeout_ms, struct thaw_error *err);
+int machine_resume(struct machine *machine, struct thaw_error *err);
+
+/* Of a machine that is paused, or whose guest is: where something is in flight that a snapshot
+ * would lose, for people; NULL: nowhere. Static. */
+const char *machine_in_flight(struct machine *machine);
 
 /* Takes what the control port has heard. Call it when news_fd is readable; it empties news_fd.
  * (That the workload is over ends the VM by itself, with VM_END_WORKLOAD.) */

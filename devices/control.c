@@ -78,6 +78,14 @@ void control_observe(struct control_port *port, struct guest_observation *seen)
     pthread_mutex_unlock(&port->lock);
 }
 
+void control_adopt(struct control_port *port, const char *version)
+{
+    pthread_mutex_lock(&port->lock);
+    port->seen.hello = true;
+    snprintf(port->seen.version, sizeof(port->seen.version), "%s", version);
+    pthread_mutex_unlock(&port->lock);
+}
+
 static int check_line(const char *line, size_t length)
 {
     if (length > THAW_CONTROL_LINE_MAX)

@@ -37,6 +37,9 @@ void control_destroy(struct control_port *port);
 /* The UART, for the bus and for snapshots. Owned by the port. */
 struct serial *control_serial(struct control_port *port);
 
+/* The guest comes from a snapshot, and its init has said hello before that. Before it runs. */
+void control_adopt(struct control_port *port, const char *version);
+
 /* Copies out what the guest has said so far. */
 void control_observe(struct control_port *port, struct guest_observation *seen);
 

@@ -251,6 +251,12 @@ void machine_destroy(struct machine *m)
     free(m);
 }
 
+void machine_adopt(struct machine *m, const char *version)
+{
+    control_adopt(m->control, version);
+    greet(m);
+}
+
 int machine_start(struct machine *m, struct thaw_error *err)
 {
     int rc = writer_start(m->console, console_room, m->uart, err);

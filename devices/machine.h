@@ -81,6 +81,9 @@ int machine_create(const struct machine_config *config, struct machine **out,
 /* Stops the guest if it runs, and frees everything. NULL is allowed. */
 void machine_destroy(struct machine *machine);
 
+/* The devices have taken the state of a snapshot whose init, of this version, had said hello. */
+void machine_adopt(struct machine *machine, const char *version);
+
 int machine_start(struct machine *machine, struct thaw_error *err);
 
 /*

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "snapshot/quiesce.h"
+
+#include "thaw/wire.h"
+#include "vmm/base/clock.h"
+
+#include <errno.h>
+#include <poll.h>
+
+#define NS_PER_MS     1000000ull
+#define FLUSH_MS      100u /* for the host's readers, at each look */
+#define BETWEEN_LOOKS 1    /* ms */
+
+enum quiesce_step quiesce_next(const struct quiesce_view *v)
+{
+    bool settled = v->quiet && (v->idle || !v->must_be_idle);
+    if (v->paused && settled && v->quiet_ns && v->now_ns - v->quiet_ns >= v->wanted_ns)
+        return QUIESCE_CAPTURE;
+    if (v->paused)
+        return QUIESCE_RESUME;
+    if (v->now_ns >= v->deadline_ns)
+        return QUIESCE_GIVE_UP;
+    if (v->can_ask && !v->asked)
+        return QUIESCE_ASK;
+    if (v->asked && !v->answered)
+        return QUIESCE_WAIT;
+    return QUIESCE_PAUSE;
+}
+
+struct quiesce {
+    struct machine *machine;
+    struct guest_observation *seen;
+    struct quiesce_view view;
+    unsigned pauses;
+    const char *in_flight; /* at the last look; NULL: nothing */
+};
+
+static int ended(struct thaw_error *err)
+{
+    return thaw_fail_as(err, THAW_FAIL_ENDED, ESHUTDOWN,
+                        "guest: ended before the snapshot was taken");
+}
+
+/* Its answer, or the end of the guest, whatever comes first. */
+static int wait_for_news(struct quiesce *q, int timeout_ms, struct thaw_error *err)
+{
+    struct pollfd fds[] = {{.fd = q->machine->vm->ended_fd, .events = POLLIN},
+                           {.fd = q->machine->news_fd, .events = POLLIN}};
+    if (poll(fds, 2, timeout_ms) < 0 && errno != EINTR)
+        return thaw_fail(err, errno, "poll");
+    machine_observe(q->machine, q->seen);
+    q->view.answered = q->seen->quiesced;
+    return fds[0].revents ? ended(err) : 0;
+}
+
+/* There is one snapshot in the life of a process, so one number will do. No room in the port:
+ * again, a little later. */
+static int ask(struct quiesce *q, struct thaw_error *err)
+{
+    q->view.asked = control_send_line(q->machine->control, THAW_REQ_QUIESCE " seq=1") == 0;
+    return q->view.asked ? 0 : wait_for_news(q, BETWEEN_LOOKS, err);
+}
+
+/* Stops the guest and notes what it looks like. */
+static int look(struct quiesce *q, struct thaw_error *err)
+{
+    struct quiesce_view *v = &q->view;
+    int rc = machine_pause(q->machine, FLUSH_MS, err);
+    if (rc < 0)
+        return rc;
+    q->pauses++;
+    v->paused = true;
+    q->in_flight = machine_in_flight(q->machine);
+    v->quiet = !q->in_flight;
+    v->idle = vm_is_idle(q->machine->vm);
+    v->now_ns = clock_monotonic_ns();
+    if (!v->quiet || (v->must_be_idle && !v->idle))
+        v->quiet_ns = 0;
+    else if (v->quiet_ns == 0)
+        v->quiet_ns = v->now_ns;
+    return 0;
+}
+
+static int go_on(struct quiesce *q, struct thaw_error *err)
+{
+    q->view.paused = false;
+    int rc = machine_resume(q->machine, err);
+    return rc < 0 ? rc : wait_for_news(q, BETWEEN_LOOKS, err);
+}
+
+static int give_up(const struct quiesce *q, struct thaw_error *err)
+{
+    const struct quiesce_view *v = &q->view;
+    const char *why = v->asked && !v->answered ? "init did not answer"
+                      : q->in_flight           ? q->in_flight
+                                               : "a virtual CPU did not come to rest";
+    return thaw_fail_as(err, THAW_FAIL_QUIESCE, EBUSY,
+                        "guest: not quiet within %u ms: %s%s; no snapshot was taken",
+                        QUIESCE_DEADLINE_MS, why,
+                        v->asked && !v->answered ? ""
+                        : q->in_flight           ? " had bytes in flight"
+                                                 : "");
+}
+
+static int take_step(struct quiesce *q, enum quiesce_step step, struct thaw_error *err)
+{
+    switch (step) {
+    case QUIESCE_ASK:
+        return ask(q, err);
+    case QUIESCE_WAIT:
+        return wait_for_news(q, (int)((q->view.deadline_ns - q->view.now_ns) / NS_PER_MS) + 1, err);
+    case QUIESCE_PAUSE:
+        return look(q, err);
+    case QUIESCE_RESUME:
+        return go_on(q, err);
+    case QUIESCE_GIVE_UP:
+        return give_up(q, err);
+    case QUIESCE_CAPTURE:
+        break;
+    }
+    return 0;
+}
+
+int snapshot_quiesce(struct machine *machine, const struct quiesce_config *config,
+                     struct guest_observation *seen, struct quiesce_report *report,
+                     struct thaw_error *err)
+{
+    uint64_t now = clock_monotonic_ns();
+    bool by_init = config->at_pre_exec || seen->hello;
+    struct quiesce q = {
+        .machine = machine,
+        .seen = seen,
+        .view = {.now_ns = now,
+                 .deadline_ns = now + (QUIESCE_DEADLINE_MS + config->quiesce_ms) * NS_PER_MS,
+                 .can_ask = seen->hello && !config->at_pre_exec,
+                 .must_be_idle = by_init || config->quiesce_ms > 0,
+                 .wanted_ns = config->quiesce_ms * NS_PER_MS},
+    };
+    enum quiesce_step step;
+    int rc = 0;
+    do {
+        uint64_t began_ns = q.view.now_ns = clock_monotonic_ns();
+        step = quiesce_next(&q.view);
+        rc = take_step(&q, step, err);
+        if (step == QUIESCE_PAUSE)
+            report->paused_ns = began_ns;
+    } while (rc == 0 && step != QUIESCE_CAPTURE);
+    report->pauses = q.pauses;
+    report->by_init = by_init;
+    return rc;
+}

@@ -6,6 +6,7 @@
 #ifndef THAW_ARCH_ARCH_H
 #define THAW_ARCH_ARCH_H
 
+#include "vmm/base/blob.h"
 #include "vmm/base/error.h"
 #include "vmm/base/memory.h"
 
@@ -83,5 +84,81 @@ int arch_vcpu_is_dead(int vcpu_fd);
 
 /* 1 when a stopped vCPU waits for an interrupt, or was never started; otherwise as above. */
 int arch_vcpu_is_idle(int vcpu_fd);
+
+/* ---- the state of a machine: snapshot and restore ----------------------------------------- */
+
+#define ARCH_OMITTED_MAX 64u
+
+/*
+ * A machine to take the state of, or to give it to. All vCPUs are stopped: none is in KVM_RUN, and
+ * what the last exit began (port I/O, MMIO) was completed by entering once more with
+ * immediate_exit. `vcpu_fds` in the order of creation. Used only during the call.
+ */
+struct arch_machine {
+    int kvm_fd, vm_fd;
+    unsigned vcpu_count; /* 1 to ARCH_VCPUS_MAX */
+    const int *vcpu_fds;
+};
+
+/* State as bytes, each blob a section of its own. All zeros: empty. Free with arch_state_free(). */
+struct arch_state {
+    unsigned vcpu_count;
+    struct blob cpuid[ARCH_VCPUS_MAX], vcpu[ARCH_VCPUS_MAX], vm;
+    /* Registers (x86: MSRs) that KVM gives but would not take back: they are not in the state. Each
+     * is named once; more than fit are left out here, too. */
+    unsigned omitted_count;
+    uint32_t omitted[ARCH_OMITTED_MAX];
+};
+
+/* The same, wherever the bytes are; every `data` is aligned to 8 bytes, as sections of a snapshot
+ * are. Entries from vcpu_count on are not looked at. */
+struct arch_section {
+    const void *data;
+    size_t size;
+};
+struct arch_state_view {
+    unsigned vcpu_count;
+    struct arch_section cpuid[ARCH_VCPUS_MAX], vcpu[ARCH_VCPUS_MAX], vm;
+};
+
+/* What time it is for the guest after a restore. */
+enum arch_clock {
+    ARCH_CLOCK_FROZEN,   /* its clocks go on where they stood: no jump */
+    ARCH_CLOCK_REALTIME, /* its clocks are advanced by the wall-clock time since the save */
+};
+
+/*
+ * Reads everything. To be called once per snapshot: some reads change what they read (KVM moves
+ * pending events about), so a second save may differ. Guest memory is to be read afterwards. The
+ * machine can go on. `out` is empty before; after a failure it is to be freed all the same.
+ * THAW_FAIL_HOST: the guest uses nested virtualization, which a snapshot cannot hold.
+ */
+int arch_state_save(const struct arch_machine *machine, struct arch_state *out,
+                    struct thaw_error *err);
+
+/*
+ * Says whether this host can take the state, without any VM. Nobody has checked the bytes before.
+ * THAW_FAIL_SNAPSHOT: they are malformed; the sentence begins with the section's name.
+ * THAW_FAIL_SNAPSHOT_CPU: another vendor's, or needs features or registers that are not here; the
+ * sentence says which.
+ */
+int arch_state_check(int kvm_fd, const struct arch_state_view *view, struct thaw_error *err);
+
+/*
+ * Sets everything, on a new machine or on one that has run already (then its interrupt lines are
+ * down). `view` has passed arch_state_check() on this host; guest memory is in place. The machine
+ * has as many vCPUs as the view. After a failure the machine is good for nothing but destruction.
+ * THAW_FAIL_SNAPSHOT_CPU: the TSC runs at another rate and KVM cannot scale it; or a register is
+ * refused, and the sentence says which. THAW_FAIL_HOST: ARCH_CLOCK_REALTIME on a host without
+ * KVM_CLOCK_REALTIME. Devices interrupt only after this.
+ */
+int arch_state_load(const struct arch_machine *machine, const struct arch_state_view *view,
+                    enum arch_clock clock, struct thaw_error *err);
+
+/* A view of `state`, valid as long as that is. */
+struct arch_state_view arch_state_view(const struct arch_state *state);
+
+void arch_state_free(struct arch_state *state);
+#define cleanup_arch_state cleanup(arch_state_free)
 
 #endif

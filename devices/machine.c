@@ -178,6 +178,7 @@ static int load_guest(struct machine *m, const struct machine_config *config,
 {
     struct boot_image image = {0};
     char cmdline[ARCH_CMDLINE_MAX];
+    guest_memory_prefer_huge(&m->vm->memory);
     int rc = compose_cmdline(m, config->cmdline, cmdline, err);
     if (rc == 0)
         rc = kernel_load(config->kernel, &m->vm->memory, &image, err);

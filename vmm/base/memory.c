@@ -72,9 +72,6 @@ static int map_region(struct guest_region *region, struct thaw_error *err)
         thaw_fail(err, errno, "mmap of %" PRIu64 " MiB of guest memory", region->size >> 20);
         return thaw_reclassify(err, THAW_FAIL_MEMORY);
     }
-    /* A booting guest touches most of its first megabytes: one fault for 2 MiB instead of 512,
-     * here and in KVM's page tables. Where the host has no huge pages this does nothing. */
-    (void)madvise(region->host, region->size, MADV_HUGEPAGE);
     return 0;
 }
 
@@ -97,6 +94,12 @@ int guest_memory_create(struct guest_memory *mem, const struct guest_region *reg
         mem->regions[mem->region_count++] = region;
     }
     return 0;
+}
+
+void guest_memory_prefer_huge(const struct guest_memory *mem)
+{
+    for (unsigned i = 0; i < mem->region_count; i++)
+        (void)madvise(mem->regions[i].host, mem->regions[i].size, MADV_HUGEPAGE);
 }
 
 void guest_memory_destroy(struct guest_memory *mem)

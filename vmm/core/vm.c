@@ -9,14 +9,24 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-static struct vm *vm_alloc(struct thaw_error *err)
+static void take_over(struct vm *vm, const struct vm_config *config)
+{
+    vm->kvm_fd = config->kvm_fd;
+    if (!config->memory)
+        return;
+    vm->memory = *config->memory;
+    *config->memory = (struct guest_memory){0};
+}
+
+static struct vm *vm_alloc(const struct vm_config *config, struct thaw_error *err)
 {
     struct vm *vm = calloc(1, sizeof(*vm));
     if (!vm) {
         thaw_fail(err, ENOMEM, "VM");
         return NULL;
     }
-    vm->kvm_fd = vm->fd = vm->ended_fd = -1;
+    take_over(vm, config);
+    vm->fd = vm->ended_fd = -1;
     for (unsigned i = 0; i < ARCH_VCPUS_MAX; i++)
         vm->vcpus[i].fd = -1;
     pthread_mutex_init(&vm->end_lock, NULL);
@@ -39,6 +49,8 @@ static int create_vcpus(struct vm *vm, unsigned count, struct thaw_error *err)
 
 static int create_memory(struct vm *vm, const struct vm_config *config, struct thaw_error *err)
 {
+    if (vm->memory.region_count > 0)
+        return 0;
     struct guest_region regions[GUEST_MEMORY_REGIONS_MAX];
     unsigned count = arch_memory_layout(config->memory_size, regions);
     return guest_memory_create(&vm->memory, regions, count, err);
@@ -46,10 +58,11 @@ static int create_memory(struct vm *vm, const struct vm_config *config, struct t
 
 int vm_create(const struct vm_config *config, struct vm **out, struct thaw_error *err)
 {
-    cleanup_vm struct vm *vm = vm_alloc(err);
+    cleanup_vm struct vm *vm = vm_alloc(config, err);
     if (!vm)
         return thaw_error_code(err);
-    vm->kvm_fd = kvm_open(err);
+    if (vm->kvm_fd <= 0)
+        vm->kvm_fd = kvm_open(err);
     if (vm->kvm_fd < 0)
         return vm->kvm_fd;
 
@@ -85,7 +98,7 @@ void vm_destroy(struct vm *vm)
         vcpu_destroy(&vm->vcpus[i]);
     if (vm->fd >= 0)
         close(vm->fd);
-    if (vm->kvm_fd >= 0)
+    if (vm->kvm_fd > 0)
         close(vm->kvm_fd);
     if (vm->ended_fd >= 0)
         close(vm->ended_fd);

@@ -4,8 +4,8 @@
  * VMs in one process do not know of each other.
  *
  * Life: vm_create, then add devices to the buses, vm_boot (or the state of a snapshot), vm_start,
- * wait for vm_ended_fd, vm_stop, vm_destroy. All calls come from the thread that created the VM, except vm_end() and
- * vm_irq(), which any thread may call between vm_create and vm_destroy.
+ * wait for vm_ended_fd, vm_stop, vm_destroy. All calls come from the thread that created the VM,
+ * except vm_end() and vm_irq(), which any thread may call between vm_create and vm_destroy.
  */
 #ifndef THAW_CORE_VM_H
 #define THAW_CORE_VM_H
@@ -22,6 +22,9 @@ struct kvm_run;
 struct vm_config {
     uint64_t memory_size; /* bytes: page-aligned, ARCH_MEMORY_MIN to ARCH_MEMORY_MAX */
     unsigned vcpus;       /* 1 to ARCH_VCPUS_MAX */
+    /* Made beforehand, with the layout of that size; taken over, also on failure. NULL: new. */
+    struct guest_memory *memory;
+    int kvm_fd; /* as kvm_open() gave it, taken over likewise; 0: vm_create() opens one */
 };
 
 /* Why the guest no longer runs. */
@@ -55,7 +58,8 @@ struct vcpu {
     pthread_t thread;
     bool started;
     struct vcpu_exits exits;
-    uint64_t exits_to_mark; /* one more than there were when *vm->mark was first seen set; 0: not yet */
+    uint64_t
+        exits_to_mark; /* one more than there were when *vm->mark was first seen set; 0: not yet */
     /* vm_probe(): asked by the owner, answered by the vCPU's thread. */
     atomic_bool probe;
     atomic_bool dead;
@@ -83,8 +87,8 @@ int vm_create(const struct vm_config *config, struct vm **out, struct thaw_error
 /* Stops the vCPUs if they run, and frees everything. NULL is allowed. */
 void vm_destroy(struct vm *vm);
 
-/* Puts the vCPUs into the state that firmware would leave, writes the boot tables for a loaded kernel
- * and points vCPU 0 at its entry. */
+/* Puts the vCPUs into the state that firmware would leave, writes the boot tables for a loaded
+ * kernel and points vCPU 0 at its entry. */
 int vm_boot(struct vm *vm, const struct boot_image *image, const char *cmdline,
             struct thaw_error *err);
 
@@ -96,8 +100,8 @@ void vm_stop(struct vm *vm);
 
 /*
  * vm_stop(), and then completes what an exit has left half done: after a port or MMIO access KVM
- * moves the instruction pointer, or fetches the rest of a string instruction, only when it is entered
- * again (api.rst, KVM_EXIT_IO). Afterwards the state of every vCPU can be read. -ESHUTDOWN
+ * moves the instruction pointer, or fetches the rest of a string instruction, only when it is
+ * entered again (api.rst, KVM_EXIT_IO). Afterwards the state of every vCPU can be read. -ESHUTDOWN
  * (THAW_FAIL_ENDED): the guest has ended. Devices may be called meanwhile.
  */
 int vm_pause(struct vm *vm, struct thaw_error *err);

@@ -49,7 +49,8 @@ struct request {
 struct blk {
     struct virtio_device base;
     struct blk_io io;
-    bool has_io;
+    bool has_io, has_overlay;
+    struct overlay overlay;
     int lock_fd; /* see blk_file_lock() */
     struct loop_source *source;
     uint64_t capacity; /* sectors */
@@ -108,6 +109,7 @@ static int prepare_transfer(const struct blk *blk, struct request *r, uint64_t s
     if (bytes % BLK_SECTOR != 0 || !is_on_disk(blk, sector, bytes / BLK_SECTOR))
         return VIRTIO_BLK_S_IOERR;
     r->disk.offset = sector * BLK_SECTOR;
+    r->disk.length = bytes;
     return bytes > 0 ? FOR_THE_DISK : VIRTIO_BLK_S_OK;
 }
 
@@ -165,8 +167,11 @@ static int prepare_ranges(struct blk *blk, struct request *r, enum blk_op op,
     return FOR_THE_DISK;
 }
 
-static int prepare_flush(struct request *r)
+/* Nobody can read an overlay after a failure: there is nothing to make safe. */
+static int prepare_flush(const struct blk *blk, struct request *r)
 {
+    if (blk->has_overlay)
+        return VIRTIO_BLK_S_OK;
     r->disk.op = BLK_FLUSH;
     return FOR_THE_DISK;
 }
@@ -179,7 +184,7 @@ static int prepare(struct blk *blk, struct request *r, const struct virtio_blk_o
     case VIRTIO_BLK_T_OUT:
         return prepare_write(blk, r, header->sector);
     case VIRTIO_BLK_T_FLUSH:
-        return prepare_flush(r);
+        return prepare_flush(blk, r);
     case VIRTIO_BLK_T_DISCARD:
         return prepare_ranges(blk, r, BLK_DISCARD, 0);
     case VIRTIO_BLK_T_WRITE_ZEROES:
@@ -216,7 +221,7 @@ static void take_request(struct blk *blk)
     r->head = chain->head;
     r->status = last_byte(chain);
     r->data_in = chain->writable - 1;
-    r->disk.sync = !virtio_has(&blk->base, BIT(VIRTIO_BLK_F_FLUSH));
+    r->disk.sync = !virtio_has(&blk->base, BIT(VIRTIO_BLK_F_FLUSH)) && !blk->has_overlay;
     if (header.type == VIRTIO_BLK_T_GET_ID) {
         answer_id(blk, r);
         return;
@@ -340,6 +345,8 @@ static void blk_free(struct blk *blk)
     loop_remove(blk->source);
     if (blk->has_io)
         blk_io_destroy(&blk->io);
+    if (blk->has_overlay)
+        overlay_free(&blk->overlay);
     if (blk->lock_fd >= 0)
         close(blk->lock_fd);
     free(blk);
@@ -423,15 +430,18 @@ static uint64_t features_of(const struct blk *blk)
     return features | BIT(VIRTIO_BLK_F_DISCARD) | BIT(VIRTIO_BLK_F_WRITE_ZEROES);
 }
 
-static int open_io(struct blk *blk, const struct blk_config *config, struct thaw_error *err)
+static int open_overlay(struct blk *blk, const struct blk_config *config, struct thaw_error *err)
 {
-    cleanup_close int fd = blk_file_open(config->path, config->read_only, &blk->capacity, err);
-    if (fd < 0)
-        return fd;
-    blk->lock_fd = blk_file_lock(fd, config->path, config->read_only, err);
-    if (blk->lock_fd < 0)
-        return blk->lock_fd;
-    int rc = blk_io_init(&blk->io, fd, QUEUE_SIZE);
+    int rc = overlay_init(&blk->overlay, blk->capacity, config->layer, err);
+    blk->has_overlay = rc == 0;
+    return rc < 0 ? thaw_context(err, "--disk %s", config->path) : 0;
+}
+
+static int open_ring(struct blk *blk, const struct blk_config *config, int fd,
+                     struct thaw_error *err)
+{
+    struct overlay *overlay = blk->has_overlay ? &blk->overlay : NULL;
+    int rc = blk_io_init(&blk->io, fd, overlay, QUEUE_SIZE);
     if (rc < 0)
         return thaw_fail_as(err, THAW_FAIL_IO, -rc,
                             "--disk %s: io_uring is not available: %s (sysctl "
@@ -439,6 +449,19 @@ static int open_io(struct blk *blk, const struct blk_config *config, struct thaw
                             config->path, strerror(-rc));
     blk->has_io = true;
     return 0;
+}
+
+static int open_io(struct blk *blk, const struct blk_config *config, struct thaw_error *err)
+{
+    bool only_read = config->read_only || config->overlay;
+    cleanup_close int fd = blk_file_open(config->path, only_read, &blk->capacity, err);
+    if (fd < 0)
+        return fd;
+    blk->lock_fd = blk_file_lock(fd, config->path, only_read, err);
+    if (blk->lock_fd < 0)
+        return blk->lock_fd;
+    int rc = config->overlay ? open_overlay(blk, config, err) : 0;
+    return rc < 0 ? rc : open_ring(blk, config, fd, err);
 }
 
 static int set_serial(struct blk *blk, const struct blk_config *config, struct thaw_error *err)
@@ -480,4 +503,22 @@ int blk_create(const struct blk_config *config, const struct virtio_context *con
         return thaw_context(err, "--disk %s", config->path);
     *out = &take(blk)->base;
     return 0;
+}
+
+/* ---- for snapshots ------------------------------------------------------------------------ */
+
+static const struct blk *const_blk_of(const struct virtio_device *device)
+{
+    return (const struct blk *)device;
+}
+
+int blk_descriptor(const struct virtio_device *device)
+{
+    return const_blk_of(device)->lock_fd;
+}
+
+const struct overlay *blk_overlay(const struct virtio_device *device)
+{
+    const struct blk *blk = const_blk_of(device);
+    return blk->has_overlay ? &blk->overlay : NULL;
 }

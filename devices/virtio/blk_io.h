@@ -7,11 +7,15 @@
  * The ring's own descriptor polls readable when something has finished, so it goes into the event
  * loop as it is. The file is registered with the ring: no request has to look it up.
  *
+ * With an overlay, a write goes to its own file and a range is punched out there; a read goes on
+ * from file to file, one step for each piece.
+ *
  * Not thread-safe: used under the loop's lock.
  */
 #ifndef THAW_DEVICES_VIRTIO_BLK_IO_H
 #define THAW_DEVICES_VIRTIO_BLK_IO_H
 
+#include "devices/virtio/overlay.h"
 #include "devices/virtio/queue.h"
 
 #include <liburing.h>
@@ -37,7 +41,8 @@ struct blk_range {
 struct blk_request {
     enum blk_op op;
     bool sync;       /* on the storage before it counts as done */
-    uint64_t offset; /* BLK_READ, BLK_WRITE: where in the file, in bytes */
+    uint64_t offset; /* BLK_READ, BLK_WRITE: where on the disk, in bytes */
+    uint64_t length; /* BLK_READ, BLK_WRITE: bytes of all iovecs, not 0 */
     unsigned count;  /* of iov or ranges: 1 or more, but for BLK_FLUSH */
     union {
         struct iovec iov[VIRTQ_SIZE_MAX];
@@ -46,18 +51,22 @@ struct blk_request {
 
     uint64_t done;    /* bytes read or written */
     unsigned current; /* the iovec or range that is next */
+    unsigned cut;     /* the iovec that was shortened for this step... */
+    size_t cut_from;  /* ...and its length before; 0: none was */
     int error;        /* at the end: 0 or a positive errno; ECANCELED after blk_io_cancel() */
 };
 
 struct blk_io {
     struct io_uring ring;
-    unsigned in_flight; /* started and not yet come back */
+    struct overlay *overlay; /* NULL: none */
+    unsigned in_flight;      /* started and not yet come back */
     bool cancelled;
 };
 
 /* `entries`: how many requests there may be at a time. The ring keeps the file of `fd` for itself;
- * the descriptor stays the caller's. Negative errno: io_uring cannot be used. */
-int blk_io_init(struct blk_io *io, int fd, unsigned entries);
+ * the descriptor stays the caller's. `overlay` (NULL: none) must stay; with one, `fd` is only read,
+ * and neither BLK_FLUSH nor `sync` is for this disk. Negative errno: io_uring cannot be used. */
+int blk_io_init(struct blk_io *io, int fd, struct overlay *overlay, unsigned entries);
 
 /* Nothing may be in flight. */
 void blk_io_destroy(struct blk_io *io);

@@ -14,9 +14,10 @@
 #define GUEST_CID_MAX     0xfffffffeull
 
 const char device_options_help[] =
-    "      --disk PATH[,ro][,mount=DIR][,serial=TEXT]\n"
+    "      --disk PATH[,ro|,overlay][,mount=DIR][,serial=TEXT]\n"
     "                            a disk: a file or block device; its file system (ext4, EROFS) is\n"
     "                            mounted at DIR; several become vda, vdb...\n"
+    "                            overlay: what the guest writes is gone at its end\n"
     "      --net tap=NAME|fd=N[,mac=ADDRESS][,ip=ADDRESS/PREFIX[,gw=ADDRESS]]\n"
     "                            a network card on a TAP interface; several become eth0, eth1...\n"
     "                            ip, gw: the guest's IPv4 address and gateway, eth0 only\n"
@@ -56,6 +57,9 @@ static int check_disk(const struct machine_devices *devices, const struct blk_co
 {
     if (*disk->path == '\0')
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--disk: needs a path");
+    if (disk->read_only && disk->overlay)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--disk %s: either ro or overlay",
+                            disk->path);
     if (mount && mount[0] != '/')
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--disk mount=%s: must be absolute",
                             mount);
@@ -85,6 +89,8 @@ int device_option_disk(struct machine_devices *devices, const char **mount, char
     while (next_item(&rest, &key, &value)) {
         if (strcmp(key, "ro") == 0 && !value)
             disk.read_only = true;
+        else if (strcmp(key, "overlay") == 0 && !value)
+            disk.overlay = true;
         else if (strcmp(key, "serial") == 0 && value)
             disk.serial = value;
         else if (strcmp(key, "mount") == 0 && value)

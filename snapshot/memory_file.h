@@ -17,7 +17,7 @@ struct memory_map {
     struct guest_region regions[GUEST_MEMORY_REGIONS_MAX]; /* gpa and size; host is not saved */
     uint64_t pages;                                        /* of all regions */
     uint64_t index_checksum; /* XXH3-64 of the whole file memory.idx */
-    struct page_runs data;   /* the pages that are not all zeros; sorted */
+    struct page_runs data;   /* the pages that are not all zeros; sorted; each run in one region */
 };
 
 int memory_map_encode(const struct memory_map *map, struct blob *to, struct thaw_error *err);

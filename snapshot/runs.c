@@ -3,13 +3,9 @@
 
 #include <errno.h>
 
-int page_runs_add(struct page_runs *runs, uint64_t first, uint64_t count, struct thaw_error *err)
+int page_runs_add_apart(struct page_runs *runs, uint64_t first, uint64_t count,
+                        struct thaw_error *err)
 {
-    struct page_run *last = runs->count > 0 ? &runs->items[runs->count - 1] : NULL;
-    if (last && last->first + last->count == first) {
-        last->count += count;
-        return 0;
-    }
     if (runs->count == runs->capacity) {
         size_t capacity = runs->capacity * 2 + 64;
         struct page_run *items = reallocarray(runs->items, capacity, sizeof(*items));
@@ -20,6 +16,22 @@ int page_runs_add(struct page_runs *runs, uint64_t first, uint64_t count, struct
     }
     runs->items[runs->count++] = (struct page_run){.first = first, .count = count};
     return 0;
+}
+
+int page_runs_add(struct page_runs *runs, uint64_t first, uint64_t count, struct thaw_error *err)
+{
+    struct page_run *last = runs->count > 0 ? &runs->items[runs->count - 1] : NULL;
+    if (!last || last->first + last->count != first)
+        return page_runs_add_apart(runs, first, count, err);
+    last->count += count;
+    return 0;
+}
+
+struct page_run page_run_clip(struct page_run run, uint64_t first, uint64_t end)
+{
+    uint64_t from = run.first < first ? first : run.first;
+    uint64_t to = run.first + run.count > end ? end : run.first + run.count;
+    return (struct page_run){.first = from, .count = to - from};
 }
 
 bool page_runs_are_sorted(const struct page_runs *runs, uint64_t pages)
@@ -43,20 +55,25 @@ uint64_t page_runs_pages(const struct page_runs *runs)
     return pages;
 }
 
-bool page_runs_touch(const struct page_runs *runs, uint64_t first, uint64_t count)
+size_t page_runs_find(const struct page_runs *runs, uint64_t page)
 {
-    /* The first run that ends behind `first`. */
     size_t low = 0, high = runs->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (runs->items[middle].first + runs->items[middle].count <= first)
+        if (runs->items[middle].first + runs->items[middle].count <= page)
             low = middle + 1;
         else
             high = middle;
     }
-    if (count == 0 || low == runs->count)
+    return low;
+}
+
+bool page_runs_touch(const struct page_runs *runs, uint64_t first, uint64_t count)
+{
+    size_t at = page_runs_find(runs, first);
+    if (count == 0 || at == runs->count)
         return false;
-    const struct page_run *run = &runs->items[low];
+    const struct page_run *run = &runs->items[at];
     return run->first <= first || run->first - first < count;
 }
 

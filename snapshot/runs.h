@@ -27,11 +27,21 @@ struct page_runs {
 /* Appends [first, first+count); one that continues the last run makes that longer. */
 int page_runs_add(struct page_runs *runs, uint64_t first, uint64_t count, struct thaw_error *err);
 
+/* The same, never making the last one longer. */
+int page_runs_add_apart(struct page_runs *runs, uint64_t first, uint64_t count,
+                        struct thaw_error *err);
+
 /* Whether the runs are ascending, apart (neither overlapping nor empty) and below `pages`. */
 bool page_runs_are_sorted(const struct page_runs *runs, uint64_t pages);
 
 /* Pages in all. */
 uint64_t page_runs_pages(const struct page_runs *runs);
+
+/* Of sorted runs: the number of the first that ends behind `page`; `runs->count` when none does. */
+size_t page_runs_find(const struct page_runs *runs, uint64_t page);
+
+/* The part of `run` in [first, end). They must have a page in common. */
+struct page_run page_run_clip(struct page_run run, uint64_t first, uint64_t end);
 
 /* Of sorted runs: whether [first, first+count) has a page in common with one of them. */
 bool page_runs_touch(const struct page_runs *runs, uint64_t first, uint64_t count);

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "snapshot/memory_scan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+/* Entries of pagemap read at once: 128 KiB for 64 MiB of memory, small enough for the cache. */
+#define WINDOW 16384u
+
+/* Documentation/admin-guide/mm/pagemap.rst */
+#define PAGEMAP_SWAPPED (1ull << 62) /* also on its way from one place to another */
+#define PAGEMAP_PRESENT (1ull << 63)
+
+typedef uint64_t vector __attribute__((vector_size(16)));
+
+bool page_is_zero(const void *page)
+{
+    /* Nearly every page that is not zero shows it in its first word. */
+    if (*(const uint64_t *)page != 0)
+        return false;
+    const vector *at = __builtin_assume_aligned(page, sizeof(vector));
+    for (unsigned i = 0; i < GUEST_PAGE_SIZE / sizeof(vector); i += 8) {
+        vector any = (at[i] | at[i + 1]) | (at[i + 2] | at[i + 3]) | (at[i + 4] | at[i + 5]) |
+                     (at[i + 6] | at[i + 7]);
+        if (any[0] | any[1])
+            return false;
+    }
+    return true;
+}
+
+int memory_scanner_init(struct memory_scanner *scanner, const struct guest_memory *memory,
+                        const struct page_runs *backed, struct thaw_error *err)
+{
+    static const struct page_runs none;
+    *scanner = (struct memory_scanner){.memory = memory, .backed = backed ? backed : &none};
+    scanner->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    scanner->entries = malloc(WINDOW * sizeof(*scanner->entries));
+    if (!scanner->entries) {
+        memory_scanner_free(scanner);
+        return thaw_fail(err, ENOMEM, "scan of memory");
+    }
+    return 0;
+}
+
+void memory_scanner_free(struct memory_scanner *scanner)
+{
+    free(scanner->entries);
+    cleanup_close_fn(&scanner->pagemap);
+    *scanner = (struct memory_scanner){.pagemap = -1};
+}
+
+/* The pages of the region that `page` is in. */
+static struct page_run region_of(const struct guest_memory *memory, uint64_t page)
+{
+    struct page_run region = {0};
+    for (unsigned i = 0; i < memory->region_count; i++) {
+        region.first += region.count;
+        region.count = memory->regions[i].size / GUEST_PAGE_SIZE;
+        if (page < region.first + region.count)
+            break;
+    }
+    return region;
+}
+
+static int read_entries(const struct memory_scanner *scanner, const void *address, size_t count)
+{
+    char *to = (char *)scanner->entries;
+    size_t size = count * sizeof(*scanner->entries);
+    off_t offset = (off_t)((uintptr_t)address / GUEST_PAGE_SIZE * sizeof(*scanner->entries));
+    while (size > 0) {
+        ssize_t n = pread(scanner->pagemap, to, size, offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : -EIO;
+        to += n;
+        offset += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+static void mark(struct memory_scanner *scanner, uint64_t from, uint64_t to)
+{
+    for (uint64_t page = from; page < to; page++)
+        scanner->entries[page - scanner->window] = PAGEMAP_PRESENT;
+}
+
+static void mark_backed(struct memory_scanner *scanner)
+{
+    const struct page_runs *backed = scanner->backed;
+    uint64_t first = scanner->window, end = first + scanner->window_pages;
+    for (size_t i = page_runs_find(backed, first);
+         i < backed->count && backed->items[i].first < end; i++) {
+        uint64_t from = backed->items[i].first, to = from + backed->items[i].count;
+        mark(scanner, from < first ? first : from, to > end ? end : to);
+    }
+}
+
+/* Looks at the pages from `first` on. */
+static int move_window(struct memory_scanner *scanner, uint64_t first, struct thaw_error *err)
+{
+    struct page_run region = region_of(scanner->memory, first);
+    uint64_t left = region.first + region.count - first;
+    scanner->region = region.first;
+    scanner->window = first;
+    scanner->window_pages = left < WINDOW ? left : WINDOW;
+    const void *address = page_address(scanner->memory, first, scanner->window_pages);
+    if (scanner->pagemap < 0) {
+        mark(scanner, first, first + scanner->window_pages);
+        return 0;
+    }
+    int rc = read_entries(scanner, address, scanner->window_pages);
+    if (rc < 0)
+        return thaw_fail(err, -rc, "/proc/self/pagemap");
+    mark_backed(scanner);
+    return 0;
+}
+
+static int scan_window(const struct memory_scanner *scanner, uint64_t first, uint64_t count,
+                       struct page_runs *data, struct thaw_error *err)
+{
+    const uint64_t *entries = &scanner->entries[first - scanner->window];
+    const char *at = page_address(scanner->memory, first, count);
+    for (uint64_t i = 0; i < count; i++) {
+        if (!(entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) ||
+            page_is_zero(at + i * GUEST_PAGE_SIZE))
+            continue;
+        int rc = first + i == scanner->region ? page_runs_add_apart(data, first + i, 1, err)
+                                              : page_runs_add(data, first + i, 1, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+int memory_scanner_next(struct memory_scanner *scanner, uint64_t first, uint64_t count,
+                        struct page_runs *data, struct thaw_error *err)
+{
+    while (count > 0) {
+        uint64_t end = scanner->window + scanner->window_pages;
+        if (first < scanner->window || first >= end) {
+            int rc = move_window(scanner, first, err);
+            if (rc < 0)
+                return rc;
+            continue;
+        }
+        uint64_t now = count < end - first ? count : end - first;
+        int rc = scan_window(scanner, first, now, data, err);
+        if (rc < 0)
+            return rc;
+        first += now;
+        count -= now;
+    }
+    return 0;
+}
+
+int memory_scan(const struct guest_memory *memory, const struct page_runs *backed,
+                struct memory_map *map, struct thaw_error *err)
+{
+    memory_map_describe(map, memory);
+    cleanup_memory_scanner struct memory_scanner scanner;
+    int rc = memory_scanner_init(&scanner, memory, backed, err);
+    if (rc == 0)
+        rc = memory_scanner_next(&scanner, 0, map->pages, &map->data, err);
+    if (rc < 0)
+        memory_map_free(map);
+    return rc;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* memory_file_verify(): the chunks of a memory file against their checksums, on two threads. */
+#include "snapshot/memory_index.h"
+#include "snapshot/memory_scan.h"
+#include "vmm/base/file.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#define CHUNK_SIZE ((uint64_t)MEMORY_CHUNK_PAGES * GUEST_PAGE_SIZE)
+
+struct verify {
+    int fd;
+    const struct memory_map *map;
+    struct memory_index index;
+    void (*progress)(void *ctx, uint64_t pages);
+    void *ctx;
+    atomic_uint_fast64_t next, done; /* chunk to look at, pages looked at */
+    pthread_mutex_t lock;            /* of what follows */
+    uint64_t failed;                 /* the first chunk that is not right; UINT64_MAX: none */
+    struct thaw_error err;           /* of that */
+};
+
+/* A chunk in memory. */
+struct chunk {
+    uint64_t first, count; /* pages */
+    uint8_t *bytes;
+};
+
+static const void *page_in_chunk(const void *ctx, uint64_t page)
+{
+    const struct chunk *chunk = ctx;
+    return chunk->bytes + (page - chunk->first) * GUEST_PAGE_SIZE;
+}
+
+/* The next stretch of the file, at or behind `*from` and before `end`, that is not a hole. */
+static int next_data(int fd, uint64_t *from, uint64_t end, uint64_t *size, struct thaw_error *err)
+{
+    *size = 0;
+    off_t start = lseek(fd, (off_t)*from, SEEK_DATA);
+    if (start < 0 && errno == ENXIO)
+        return 0;
+    if (start < 0)
+        return thaw_fail(err, errno, "lseek");
+    if ((uint64_t)start >= end)
+        return 0;
+    off_t stop = lseek(fd, start, SEEK_HOLE);
+    if (stop < 0)
+        return thaw_fail(err, errno, "lseek");
+    *from = (uint64_t)start;
+    *size = ((uint64_t)stop < end ? (uint64_t)stop : end) - (uint64_t)start;
+    return 0;
+}
+
+/* Holes are not read: most of the file is holes. */
+static int read_chunk(int fd, const struct chunk *chunk, struct thaw_error *err)
+{
+    uint64_t start = chunk->first * GUEST_PAGE_SIZE, end = start + chunk->count * GUEST_PAGE_SIZE;
+    uint64_t at = start, filled = start, size = 0;
+    for (;;) {
+        int rc = next_data(fd, &at, end, &size, err);
+        if (rc < 0)
+            return rc;
+        if (size == 0)
+            break;
+        memset(chunk->bytes + (filled - start), 0, at - filled);
+        rc = file_pread_full(fd, chunk->bytes + (at - start), size, at, err);
+        if (rc < 0)
+            return rc;
+        at = filled = at + size;
+    }
+    memset(chunk->bytes + (filled - start), 0, end - filled);
+    return 0;
+}
+
+/* No checksum covers them. */
+static bool rest_is_zero(const struct chunk *chunk, const struct page_runs *data)
+{
+    size_t run = page_runs_find(data, chunk->first);
+    for (uint64_t page = chunk->first; page < chunk->first + chunk->count; page++) {
+        if (run < data->count && page >= data->items[run].first) {
+            page = data->items[run].first + data->items[run].count - 1;
+            run++;
+        } else if (!page_is_zero(page_in_chunk(chunk, page))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int check_chunk(struct verify *verify, struct chunk *chunk, uint64_t number,
+                       struct thaw_error *err)
+{
+    uint64_t left = verify->map->pages - number * MEMORY_CHUNK_PAGES;
+    chunk->first = number * MEMORY_CHUNK_PAGES;
+    chunk->count = left < MEMORY_CHUNK_PAGES ? left : MEMORY_CHUNK_PAGES;
+    if (read_chunk(verify->fd, chunk, err) < 0)
+        return thaw_context(err, SNAPSHOT_MEMORY ": chunk %" PRIu64, number);
+
+    struct memory_index_entry found =
+        memory_chunk_entry(&verify->map->data, number, page_in_chunk, chunk);
+    if (memcmp(&found, &verify->index.entries[number], sizeof(found)) != 0 ||
+        !rest_is_zero(chunk, &verify->map->data))
+        return thaw_fail_as(err, THAW_FAIL_SNAPSHOT, EINVAL,
+                            SNAPSHOT_MEMORY ": chunk %" PRIu64 " (at 0x%" PRIx64
+                                            ") is not what was written",
+                            number, number * CHUNK_SIZE);
+    return 0;
+}
+
+static void record(struct verify *verify, uint64_t chunk, const struct thaw_error *err)
+{
+    pthread_mutex_lock(&verify->lock);
+    if (chunk < verify->failed) {
+        verify->failed = chunk;
+        verify->err = *err;
+    }
+    pthread_mutex_unlock(&verify->lock);
+    /* Chunks are handed out in order: those before this one are all being looked at. */
+    atomic_store(&verify->next, verify->index.chunk_count);
+}
+
+static void check_chunks(struct verify *verify, bool reports)
+{
+    struct thaw_error err = {0};
+    struct chunk chunk = {0};
+    cleanup_free uint8_t *bytes = aligned_alloc(GUEST_PAGE_SIZE, CHUNK_SIZE);
+    chunk.bytes = bytes;
+    if (!bytes) {
+        thaw_fail(&err, ENOMEM, "verify");
+        record(verify, 0, &err);
+        return;
+    }
+    for (;;) {
+        uint64_t number = atomic_fetch_add(&verify->next, 1);
+        if (number >= verify->index.chunk_count)
+            return;
+        if (check_chunk(verify, &chunk, number, &err) < 0) {
+            record(verify, number, &err);
+            return;
+        }
+        uint64_t done = atomic_fetch_add(&verify->done, chunk.count) + chunk.count;
+        if (reports && verify->progress)
+            verify->progress(verify->ctx, done);
+    }
+}
+
+static void *helper(void *verify)
+{
+    check_chunks(verify, false);
+    return NULL;
+}
+
+/* Without a second thread the first does it all. */
+static void run(struct verify *verify)
+{
+    pthread_t thread;
+    bool two = verify->index.chunk_count > 1 && pthread_create(&thread, NULL, helper, verify) == 0;
+    check_chunks(verify, true);
+    if (two)
+        pthread_join(thread, NULL);
+}
+
+int memory_file_verify(int dir_fd, int memory_fd, const struct memory_map *map,
+                       void (*progress)(void *ctx, uint64_t pages), void *ctx,
+                       struct thaw_error *err)
+{
+    struct verify verify = {
+        .fd = memory_fd,
+        .map = map,
+        .progress = progress,
+        .ctx = ctx,
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .failed = UINT64_MAX,
+    };
+    int rc = memory_index_read(&verify.index, dir_fd, map, err);
+    if (rc < 0)
+        return rc;
+    run(&verify);
+    memory_index_free(&verify.index);
+    if (verify.failed == UINT64_MAX)
+        return 0;
+    *err = verify.err;
+    return thaw_error_code(err);
+}

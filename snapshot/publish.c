@@ -174,37 +174,55 @@ static bool begins_as_a_state(int dir_fd)
            memcmp(magic, SNAPSHOT_MAGIC, sizeof(magic)) == 0;
 }
 
-/* What is there must be a snapshot. Returns its descriptor; -ENOENT, with `err` empty: nothing. */
-static int open_target(const struct publish *publish, struct thaw_error *err)
+static int check_is_snapshot(const struct publish *publish, int fd, struct thaw_error *err)
 {
     char unknown[NAME_MAX + 1] = "";
-    struct stat st;
-    const char *name = publish->name;
-    cleanup_close int fd =
-        openat(publish->parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT)
-        return -ENOENT;
-    int code = errno;
-    if (fd < 0 && fstatat(publish->parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-        S_ISLNK(st.st_mode))
-        return thaw_fail_as(err, THAW_FAIL_SNAPSHOT_LINK, ELOOP,
-                            "%s: is a link and is not followed", name);
-    if (fd < 0)
-        return thaw_fail_as(err, THAW_FAIL_USAGE, code, "%s: is there and cannot be replaced: %s",
-                            name, strerror(code));
     if (!begins_as_a_state(fd))
         return thaw_fail_as(err, THAW_FAIL_USAGE, EEXIST,
-                            "%s: is there and is not a snapshot: it is not replaced", name);
+                            "%s: is there and is not a snapshot: it is not replaced",
+                            publish->name);
     if (publish_each_file(fd, check_name, unknown) < 0)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EEXIST,
-                            "%s: holds '%s' beside a snapshot: it is not replaced", name, unknown);
-    return take_fd(&fd);
+                            "%s: holds '%s' beside a snapshot: it is not replaced", publish->name,
+                            unknown);
+    return 0;
+}
+
+static int cannot_open_target(const struct publish *publish, struct thaw_error *err)
+{
+    int code = errno;
+    const char *name = publish->name;
+    struct stat st;
+    if (fstatat(publish->parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
+        return thaw_fail_as(err, THAW_FAIL_SNAPSHOT_LINK, ELOOP,
+                            "%s: is a link and is not followed", name);
+    return thaw_fail_as(err, THAW_FAIL_USAGE, code, "%s: is there and cannot be replaced: %s", name,
+                        strerror(code));
+}
+
+/* What is there must be a snapshot. Returns its descriptor; -EAGAIN, with `err` empty: there is
+ * nothing, or it went away meanwhile. */
+static int open_target(const struct publish *publish, struct thaw_error *err)
+{
+    struct thaw_error why = {0};
+    cleanup_close int fd =
+        openat(publish->parent_fd, publish->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? -EAGAIN : cannot_open_target(publish, err);
+    int rc = check_is_snapshot(publish, fd, &why);
+    if (rc == 0)
+        return take_fd(&fd);
+    /* Another writer takes an old snapshot apart, but only after replacing it. */
+    if (!is_same(publish->parent_fd, publish->name, fd))
+        return -EAGAIN;
+    *err = why;
+    return rc;
 }
 
 static int check_target(const struct publish *publish, struct thaw_error *err)
 {
     cleanup_close int fd = open_target(publish, err);
-    return fd == -ENOENT || fd >= 0 ? 0 : fd;
+    return fd == -EAGAIN || fd >= 0 ? 0 : fd;
 }
 
 /* Splits off the last name and opens the directory before it. */
@@ -286,7 +304,21 @@ static int rename_failed(const struct publish *publish, struct thaw_error *err)
     return thaw_fail_as(err, THAW_FAIL_IO, code, "%s: rename: %s", publish->name, strerror(code));
 }
 
-/* -ENOENT, with `err` empty: it is gone meanwhile. The old one is under the temporary name then. */
+/* What was exchanged is another directory than was looked at: a snapshot that another writer has
+ * put there meanwhile, which may be taken apart as abandoned by now; or something to give back. */
+static int check_exchanged(const struct publish *publish, struct thaw_error *err)
+{
+    int parent = publish->parent_fd;
+    char unknown[NAME_MAX + 1] = "";
+    cleanup_close int fd =
+        openat(parent, publish->temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 ? errno == ENOENT : publish_each_file(fd, check_name, unknown) == 0)
+        return 0;
+    (void)renameat2(parent, publish->temporary, parent, publish->name, RENAME_EXCHANGE);
+    return thaw_fail_as(err, THAW_FAIL_IO, EBUSY, "%s: was replaced meanwhile", publish->name);
+}
+
+/* -EAGAIN, with `err` empty: it is gone meanwhile. The old one is under the temporary name then. */
 static int exchange(const struct publish *publish, struct thaw_error *err)
 {
     int parent = publish->parent_fd;
@@ -294,18 +326,14 @@ static int exchange(const struct publish *publish, struct thaw_error *err)
     if (old < 0)
         return old;
     if (renameat2(parent, publish->temporary, parent, publish->name, RENAME_EXCHANGE) < 0)
-        return errno == ENOENT ? -ENOENT : rename_failed(publish, err);
-    if (is_same(parent, publish->temporary, old))
-        return 0;
-    /* What came out is not what was looked at: it goes back. */
-    (void)renameat2(parent, publish->temporary, parent, publish->name, RENAME_EXCHANGE);
-    return thaw_fail_as(err, THAW_FAIL_IO, EBUSY, "%s: was replaced meanwhile", publish->name);
+        return errno == ENOENT ? -EAGAIN : rename_failed(publish, err);
+    return is_same(parent, publish->temporary, old) ? 0 : check_exchanged(publish, err);
 }
 
 static int put_in_place(struct publish *publish, struct thaw_error *err)
 {
-    int rc = -ENOENT, parent = publish->parent_fd;
-    for (unsigned i = 0; i < TRIES && rc == -ENOENT; i++) {
+    int rc = -EAGAIN, parent = publish->parent_fd;
+    for (unsigned i = 0; i < TRIES && rc == -EAGAIN; i++) {
         rc = renameat2(parent, publish->temporary, parent, publish->name, RENAME_NOREPLACE);
         /* Without the flag an empty directory would be replaced: no harm. */
         if (rc < 0 && errno == EINVAL)
@@ -316,7 +344,7 @@ static int put_in_place(struct publish *publish, struct thaw_error *err)
             return rename_failed(publish, err);
         rc = exchange(publish, err);
     }
-    if (rc == -ENOENT)
+    if (rc == -EAGAIN)
         return thaw_fail_as(err, THAW_FAIL_IO, EBUSY, "%s: comes and goes", publish->name);
     return rc;
 }

@@ -126,6 +126,19 @@ static int write_files(int dir_fd, struct capture *capture, struct thaw_error *e
     return rc;
 }
 
+int memory_index_guest(struct blob *index, const struct guest_memory *memory,
+                       struct memory_map *map, struct thaw_error *err)
+{
+    int rc = memory_index_start(index, map->pages, err);
+    for (uint64_t chunk = 0; rc == 0 && chunk < memory_chunk_count(map->pages); chunk++) {
+        struct memory_index_entry entry =
+            memory_chunk_entry(&map->data, chunk, page_in_guest, memory);
+        rc = blob_append(index, &entry, sizeof(entry), err) ? 0 : thaw_error_code(err);
+    }
+    map->index_checksum = memory_index_checksum(index);
+    return rc;
+}
+
 int memory_file_write(int dir_fd, const struct guest_memory *memory, const struct page_runs *backed,
                       struct memory_map *map, struct thaw_error *err)
 {

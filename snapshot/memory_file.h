@@ -39,9 +39,12 @@ void memory_map_free(struct memory_map *map);
 int memory_file_write(int dir_fd, const struct guest_memory *memory, const struct page_runs *backed,
                       struct memory_map *map, struct thaw_error *err);
 
-/* The first half of it, for writing elsewhere (a stream): which pages are not all zeros. */
+/* The first half of it, for writing elsewhere (a stream): which pages are not all zeros, and what
+ * memory.idx would be, in `index` (empty before). */
 int memory_scan(const struct guest_memory *memory, const struct page_runs *backed,
                 struct memory_map *map, struct thaw_error *err);
+int memory_index_guest(struct blob *index, const struct guest_memory *memory,
+                       struct memory_map *map, struct thaw_error *err);
 
 /* Opens `memory` for mapping: a regular file of exactly the map's size (THAW_FAIL_SNAPSHOT_SHORT,
  * _LINK, _MISSING). Returns the descriptor. Also checks memory.idx against the map. */

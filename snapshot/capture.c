@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "snapshot/capture.h"
+
+#include "snapshot/device_state.h"
+#include "snapshot/format.h"
+#include "snapshot/memory_file.h"
+#include "snapshot/quiesce.h"
+#include "snapshot/stream.h"
+#include "vmm/base/clock.h"
+#include "vmm/base/file.h"
+#include "vmm/base/kvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#define NS_PER_MS    1000000ull
+#define HEARTBEAT_MS 100u /* how often a guest is asked to send one */
+
+/* What is written, in the order in which it comes about. */
+struct snapshot_parts {
+    struct snapshot_writer sections;
+    struct memory_map map;
+    struct snapshot_meta meta;
+    struct blob state, index; /* index: of a stream */
+};
+
+static double ms_between(uint64_t from_ns, uint64_t to_ns)
+{
+    return to_ns > from_ns ? (double)(to_ns - from_ns) / 1e6 : 0;
+}
+
+static bool is_stream(const struct capture *c)
+{
+    return strcmp(c->config.want.out_path, "-") == 0;
+}
+
+/* ---- before ------------------------------------------------------------------------------- */
+
+/* A stream needs a directory only for the contents of disks. */
+static int begin_stream(struct capture *c, struct thaw_error *err)
+{
+    if (isatty(c->config.stream_fd))
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
+                            "--snapshot-out -: a snapshot is no text for a terminal: use a pipe");
+    if (c->config.devices->disk_count == 0)
+        return 0;
+    const char *temporary = getenv("TMPDIR");
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof(path), "%s/thaw-stream.%d", temporary ? temporary : "/var/tmp",
+                     getpid());
+    if (n < 0 || (size_t)n >= sizeof(path))
+        return thaw_fail_as(err, THAW_FAIL_IO, ENAMETOOLONG, "TMPDIR: path too long");
+    return publish_begin(&c->publish, path, err);
+}
+
+int capture_begin(struct capture *c, const struct capture_config *config, struct thaw_error *err)
+{
+    *c = (struct capture){.config = *config, .publish = PUBLISH_NONE};
+    return is_stream(c) ? begin_stream(c, err)
+                        : publish_begin(&c->publish, config->want.out_path, err);
+}
+
+void capture_end(struct capture *c)
+{
+    publish_end(&c->publish);
+}
+
+void capture_prepare_mailbox(const struct snapshot_resources *want, struct mailbox_content *mailbox)
+{
+    mailbox->hold = want->on_pre_exec;
+    mailbox->listeners = want->on_listener;
+    mailbox->heartbeat_ms = want->has_at_heartbeat ? HEARTBEAT_MS : 0;
+}
+
+/* ---- when --------------------------------------------------------------------------------- */
+
+enum snapshot_trigger capture_due(const struct capture *c, const struct machine *machine,
+                                  const struct guest_observation *seen)
+{
+    uint64_t running_ns = clock_monotonic_ns() - machine->vm->first_run_ns;
+    return c->report.taken
+               ? SNAPSHOT_TRIGGER_NONE
+               : snapshot_trigger_evaluate(&c->config.want, seen, running_ns / NS_PER_MS);
+}
+
+uint64_t capture_wakeup_ns(const struct capture *c, const struct machine *machine)
+{
+    return c->config.want.has_after_ms && !c->report.taken
+               ? machine->vm->first_run_ns + c->config.want.after_ms * NS_PER_MS
+               : 0;
+}
+
+/* ---- the machine, as it can be built again ------------------------------------------------ */
+
+static int describe_net(struct snapshot_net *net, const struct net_config *config,
+                        const struct virtio_slot *slot, struct thaw_error *err)
+{
+    struct net_state state;
+    slot->mmio.device->ops->save(slot->mmio.device, &state);
+    memcpy(net->mac, state.mac, sizeof(net->mac));
+    net->mtu = state.mtu;
+    int n = snprintf(net->tap, sizeof(net->tap), "%s", config->tap ? config->tap : "");
+    return n >= 0 && (size_t)n < sizeof(net->tap)
+               ? 0
+               : thaw_fail_as(err, THAW_FAIL_USAGE, ENAMETOOLONG, "--net: name too long");
+}
+
+static int capture_disks(struct capture *c, struct machine *m, struct snapshot_meta *meta,
+                         struct thaw_error *err)
+{
+    const struct machine_devices *d = c->config.devices;
+    int rc = 0;
+    for (unsigned i = 0; i < d->disk_count && rc == 0; i++)
+        rc = disk_capture(m->slots[i].mmio.device, &d->disks[i], c->publish.fd, i, &meta->disks[i],
+                          err);
+    meta->disk_count = d->disk_count;
+    return rc;
+}
+
+static int describe_nets(const struct capture *c, struct machine *m, struct snapshot_meta *meta,
+                         struct thaw_error *err)
+{
+    const struct machine_devices *d = c->config.devices;
+    int rc = 0;
+    for (unsigned i = 0; i < d->net_count && rc == 0; i++)
+        rc = describe_net(&meta->nets[i], &d->nets[i], &m->slots[d->disk_count + i], err);
+    meta->net_count = d->net_count;
+    return rc;
+}
+
+static int describe_vsock(const struct vsock_config *config, struct snapshot_meta *meta,
+                          struct thaw_error *err)
+{
+    char path[PATH_MAX];
+    if (!config->path)
+        return 0;
+    /* The directory's name is made absolute: the socket itself may go. */
+    if (!realpath(config->path, path))
+        snprintf(path, sizeof(path), "%s", config->path);
+    int n = snprintf(meta->vsock.path, sizeof(meta->vsock.path), "%s", path);
+    if (n < 0 || (size_t)n >= sizeof(meta->vsock.path))
+        return thaw_fail_as(err, THAW_FAIL_USAGE, ENAMETOOLONG, "--vsock: path too long");
+    meta->vsock.present = true;
+    meta->vsock.cid = config->guest_cid;
+    return 0;
+}
+
+static void describe_rest(const struct machine_devices *d, struct snapshot_meta *meta)
+{
+    meta->has_ports = d->has_ports;
+    meta->rng.present = d->has_rng;
+    meta->rng.bytes_per_second = d->rng.bytes_per_second;
+    meta->rng.burst = d->rng.burst;
+    meta->balloon.present = d->has_balloon;
+    meta->balloon.reporting = d->balloon.reporting;
+    meta->balloon.target_pages = d->balloon.target_pages;
+}
+
+static void describe_host(char *text, size_t size)
+{
+    static const char *const kinds[] = {
+        [KVM_HOST_NONE] = "no KVM", [KVM_HOST_HARDWARE] = "hardware KVM", [KVM_HOST_PVM] = "PVM"};
+    struct utsname name;
+    uname(&name);
+    snprintf(text, size, "Linux %.64s %.16s, %s", name.release, name.machine,
+             kinds[kvm_host_kind()]);
+}
+
+static void describe_origin(const struct capture *c, const struct machine *m,
+                            const struct guest_observation *seen, struct snapshot_meta *meta)
+{
+    const struct snapshot_meta *parent = c->config.parent;
+    meta->generation = parent ? parent->generation + 1 : 1;
+    meta->memory_size = guest_memory_size(&m->vm->memory);
+    meta->vcpus = m->vm->vcpu_count;
+    meta->has_mailbox = m->has_mailbox;
+    meta->terminal = c->config.terminal;
+    meta->trigger = c->report.trigger;
+    meta->point = c->report.point;
+    meta->times = c->report.times;
+    snprintf(meta->version, sizeof(meta->version), "%s", THAW_VERSION);
+    if (seen->hello)
+        snprintf(meta->init_version, sizeof(meta->init_version), "%s", seen->version);
+
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(meta->created, sizeof(meta->created), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    describe_host(meta->host, sizeof(meta->host));
+    if (parent) {
+        meta->kernel = parent->kernel;
+        meta->rootfs = parent->rootfs;
+    } else {
+        snapshot_file_describe(&meta->kernel, c->config.kernel);
+        snapshot_file_describe(&meta->rootfs, c->config.rootfs);
+    }
+}
+
+/* ---- while the guest stands still --------------------------------------------------------- */
+
+static int add_arch_sections(const struct arch_state *state, struct snapshot_writer *writer,
+                             struct thaw_error *err)
+{
+    int rc = snapshot_writer_add(writer, SNAPSHOT_VM, 0, state->vm.data, state->vm.size, err);
+    for (unsigned i = 0; i < state->vcpu_count && rc == 0; i++) {
+        rc = snapshot_writer_add(writer, SNAPSHOT_CPUID, i, state->cpuid[i].data,
+                                 state->cpuid[i].size, err);
+        if (rc == 0)
+            rc = snapshot_writer_add(writer, SNAPSHOT_VCPU, i, state->vcpu[i].data,
+                                     state->vcpu[i].size, err);
+    }
+    return rc;
+}
+
+static int save_vcpus(struct vm *vm, struct snapshot_parts *parts, struct thaw_error *err)
+{
+    cleanup_arch_state struct arch_state state = {0};
+    int fds[ARCH_VCPUS_MAX];
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        fds[i] = vm->vcpus[i].fd;
+    const struct arch_machine machine = {
+        .kvm_fd = vm->kvm_fd, .vm_fd = vm->fd, .vcpu_count = vm->vcpu_count, .vcpu_fds = fds};
+    int rc = arch_state_save(&machine, &state, err);
+    if (rc < 0)
+        return rc;
+    parts->meta.omitted_count = state.omitted_count;
+    memcpy(parts->meta.omitted, state.omitted, sizeof(state.omitted));
+    return add_arch_sections(&state, &parts->sections, err);
+}
+
+/* Memory comes last: saving the vCPUs may change it. */
+static int save_machine(struct capture *c, struct machine *m, struct snapshot_parts *parts,
+                        struct thaw_error *err)
+{
+    const struct guest_memory *memory = &m->vm->memory;
+    int rc = m->has_mailbox ? mailbox_clear_entropy(memory, err) : 0;
+    if (rc == 0)
+        rc = save_vcpus(m->vm, parts, err);
+    if (rc == 0)
+        rc = device_state_save(m, &parts->sections, err);
+    if (rc == 0)
+        rc = capture_disks(c, m, &parts->meta, err);
+    if (rc < 0)
+        return rc;
+    return is_stream(c)
+               ? memory_scan(memory, c->config.backed, &parts->map, &parts->index, err)
+               : memory_file_write(c->publish.fd, memory, c->config.backed, &parts->map, err);
+}
+
+/* ---- afterwards --------------------------------------------------------------------------- */
+
+static int finish_state(struct capture *c, struct machine *m, const struct guest_observation *seen,
+                        struct snapshot_parts *parts, struct thaw_error *err)
+{
+    cleanup_blob struct blob map = {0}, meta = {0};
+    describe_origin(c, m, seen, &parts->meta);
+    describe_rest(c->config.devices, &parts->meta);
+    int rc = describe_nets(c, m, &parts->meta, err);
+    if (rc == 0)
+        rc = describe_vsock(&c->config.devices->vsock, &parts->meta, err);
+    if (rc == 0)
+        rc = snapshot_meta_encode(&parts->meta, &meta, err);
+    if (rc == 0)
+        rc = snapshot_writer_add(&parts->sections, SNAPSHOT_META, 0, meta.data, meta.size, err);
+    if (rc == 0)
+        rc = memory_map_encode(&parts->map, &map, err);
+    if (rc == 0)
+        rc = snapshot_writer_add(&parts->sections, SNAPSHOT_MEMORY_MAP, 0, map.data, map.size, err);
+    return rc == 0 ? snapshot_writer_finish(&parts->sections, &parts->state, err) : rc;
+}
+
+static int write_state(struct capture *c, const struct blob *state, struct thaw_error *err)
+{
+    cleanup_close int fd = publish_create(&c->publish, SNAPSHOT_STATE, err);
+    if (fd < 0)
+        return fd;
+    int rc = file_write_full(fd, state->data, state->size, err);
+    if (rc < 0) {
+        thaw_reclassify(err, THAW_FAIL_IO);
+        return thaw_context(err, "snapshot: %s", SNAPSHOT_STATE);
+    }
+    return publish_commit(&c->publish, c->config.sync, err);
+}
+
+static int write_stream(struct capture *c, struct machine *m, const struct snapshot_parts *parts,
+                        struct thaw_error *err)
+{
+    const struct stream_content content = {
+        .state = &parts->state,
+        .index = &parts->index,
+        .map = &parts->map,
+        .memory = &m->vm->memory,
+        .memory_fd = -1,
+        .disks_fd = c->publish.fd,
+    };
+    return stream_write(c->config.stream_fd, &content, &(struct pack_options){0}, err);
+}
+
+/* ---- the whole ---------------------------------------------------------------------------- */
+
+static int check_trigger(const struct capture *c, enum snapshot_trigger trigger,
+                         struct thaw_error *err)
+{
+    if (c->config.anyway || !snapshot_trigger_is_late(&c->config.want, trigger))
+        return 0;
+    return thaw_fail_as(err, THAW_FAIL_NOT_READY, ETIMEDOUT,
+                        "guest: not ready within --snapshot-after-ms %llu; no snapshot was taken "
+                        "(--snapshot-anyway takes it)",
+                        (unsigned long long)c->config.want.after_ms);
+}
+
+static enum snapshot_point point_of(const struct quiesce_config *quiesce,
+                                    const struct quiesce_report *quiet)
+{
+    if (quiesce->at_pre_exec)
+        return SNAPSHOT_POINT_PRE_EXEC;
+    return quiet->by_init ? SNAPSHOT_POINT_QUIESCED : SNAPSHOT_POINT_RUNNING;
+}
+
+static int write_snapshot(struct capture *c, struct machine *m, struct guest_observation *seen,
+                          struct snapshot_parts *parts, uint64_t paused_ns, struct thaw_error *err)
+{
+    int rc = save_machine(c, m, parts, err);
+    uint64_t saved_ns = clock_monotonic_ns();
+    c->report.times.capture_ms = ms_between(paused_ns, saved_ns);
+    if (rc == 0)
+        rc = finish_state(c, m, seen, parts, err);
+    if (rc == 0)
+        rc = is_stream(c) ? write_stream(c, m, parts, err) : write_state(c, &parts->state, err);
+    c->report.memory_bytes = parts->map.pages * GUEST_PAGE_SIZE;
+    c->report.data_bytes = page_runs_pages(&parts->map.data) * GUEST_PAGE_SIZE;
+    c->report.write_ns = clock_monotonic_ns() - saved_ns;
+    return rc;
+}
+
+static void free_parts(struct snapshot_parts *parts)
+{
+    snapshot_writer_free(&parts->sections);
+    memory_map_free(&parts->map);
+    blob_free(&parts->state);
+    blob_free(&parts->index);
+    free(parts);
+}
+
+int capture_take(struct capture *c, struct machine *m, enum snapshot_trigger trigger,
+                 struct guest_observation *seen, struct thaw_error *err)
+{
+    uint64_t fired_ns = clock_monotonic_ns();
+    struct capture_report *report = &c->report;
+    int rc = check_trigger(c, trigger, err);
+    if (rc < 0)
+        return rc;
+    const struct quiesce_config quiesce = {.at_pre_exec =
+                                               c->config.want.on_pre_exec && seen->pre_exec_ready,
+                                           .quiesce_ms = c->config.want.quiesce_ms};
+    struct quiesce_report quiet = {0};
+    rc = snapshot_quiesce(m, &quiesce, seen, &quiet, err);
+    if (rc < 0)
+        return rc;
+    report->trigger = trigger;
+    report->point = point_of(&quiesce, &quiet);
+    report->pauses = quiet.pauses;
+    report->times =
+        (struct snapshot_times){.boot_ms = ms_between(c->config.started_ns, m->vm->first_run_ns),
+                                .trigger_ms = ms_between(m->vm->first_run_ns, fired_ns),
+                                .quiesce_ms = ms_between(fired_ns, quiet.paused_ns)};
+
+    struct snapshot_parts *parts = calloc(1, sizeof(*parts));
+    if (!parts)
+        return thaw_fail(err, ENOMEM, "snapshot");
+    rc = write_snapshot(c, m, seen, parts, quiet.paused_ns, err);
+    free_parts(parts);
+    report->taken = rc == 0;
+    return rc;
+}

@@ -243,9 +243,10 @@ static int save_machine(struct capture *c, struct machine *m, struct snapshot_pa
         rc = capture_disks(c, m, &parts->meta, err);
     if (rc < 0)
         return rc;
-    return is_stream(c)
-               ? memory_scan(memory, c->config.backed, &parts->map, &parts->index, err)
-               : memory_file_write(c->publish.fd, memory, c->config.backed, &parts->map, err);
+    if (!is_stream(c))
+        return memory_file_write(c->publish.fd, memory, c->config.backed, &parts->map, err);
+    rc = memory_scan(memory, c->config.backed, &parts->map, err);
+    return rc == 0 ? memory_index_guest(&parts->index, memory, &parts->map, err) : rc;
 }
 
 /* ---- afterwards --------------------------------------------------------------------------- */

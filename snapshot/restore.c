@@ -2,6 +2,7 @@
 #include "snapshot/restore.h"
 
 #include "snapshot/device_state.h"
+#include "snapshot/uring.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/kvm.h"
 

@@ -16,11 +16,10 @@
 #include "snapshot/plan.h"
 #include "snapshot/workingset.h"
 
-/* Where the pages are. What is not NULL or -1 must be what the plan was made from. */
+/* Where the pages are: what the plan was made from. */
 struct memory_source {
     const struct memory_map *map;
-    int memory_fd;                         /* as memory_file_open() gave it; -1 when packed */
-    int dir_fd;                            /* of the snapshot: packed memory is opened there */
+    int memory_fd; /* as memory_file_open() gave it, or for packed memory packed_open() */
     const struct working_set *working_set; /* NULL: none */
 };
 
@@ -29,8 +28,8 @@ struct memory_load;
 /*
  * Carries out everything of the plan that happens before the guest runs. `memory` has the map's
  * regions, as guest_memory_create() left them. Plan and source are borrowed until
- * memory_load_wait() has returned, the source's descriptors until memory_load_free(). When it
- * fails the guest's memory is in no defined state: destroy it.
+ * memory_load_wait() has returned, `memory` and the source's descriptors until memory_load_free().
+ * When it fails the guest's memory is in no defined state: destroy it.
  */
 int memory_load_begin(struct memory_load **out, const struct guest_memory *memory,
                       const struct restore_plan *plan, const struct memory_source *source,

@@ -16,9 +16,10 @@
 struct recorder;
 
 /* Call it instead of memory_load_begin(), over the same untouched guest memory. `memory_fd` and
- * `map` are borrowed until recorder_free(). From here on the memory can be used. */
+ * `map` are borrowed until recorder_free(). From here on the memory can be used. `approximate`: by
+ * the page tables, also where userfaults are allowed. */
 int recorder_begin(struct recorder **out, const struct guest_memory *memory, int memory_fd,
-                   const struct memory_map *map, struct thaw_error *err);
+                   const struct memory_map *map, bool approximate, struct thaw_error *err);
 
 /*
  * Ends the recording and adds the pages to `order`: those with data, each once (pages of zeros cost

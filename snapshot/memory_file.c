@@ -63,7 +63,7 @@ static int capture_chunk(struct capture *capture, uint64_t chunk, struct thaw_er
         return rc;
     rc = write_chunk(capture, first, first + count, err);
     if (rc < 0)
-        return thaw_context(err, SNAPSHOT_MEMORY);
+        return rc;
     struct memory_index_entry entry =
         memory_chunk_entry(&capture->map->data, chunk, page_in_guest, capture->memory);
     return blob_append(&capture->index, &entry, sizeof(entry), err) ? 0 : thaw_error_code(err);
@@ -81,14 +81,13 @@ static int write_memory(struct capture *capture, int fd, struct thaw_error *err)
 {
     if (ftruncate(fd, (off_t)(capture->map->pages * GUEST_PAGE_SIZE)) < 0)
         return io_failed(err, SNAPSHOT_MEMORY);
-    memory_writer_init(&capture->writer, fd);
-    int rc = capture_chunks(capture, err);
-    struct thaw_error late = {0};
-    if (memory_writer_finish(&capture->writer, &late) < 0 && rc == 0) {
-        *err = late;
-        rc = thaw_context(err, SNAPSHOT_MEMORY);
-    }
-    return rc;
+    struct thaw_error failed = {0};
+    memory_writer_init(&capture->writer, fd, true);
+    capture_chunks(capture, &failed);
+    if (memory_writer_finish(&capture->writer, &failed) == 0)
+        return 0;
+    *err = failed;
+    return thaw_context(err, SNAPSHOT_MEMORY);
 }
 
 static int write_index(struct capture *capture, int fd, struct thaw_error *err)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "snapshot/load.h"
+#include "snapshot/pack.h"
 #include "snapshot/uring.h"
 #include "vmm/base/clock.h"
 
@@ -28,6 +29,13 @@ struct memory_load {
     bool checked;        /* what is read must have `checksum` */
     uint64_t checksum;
     uint64_t mmap_ns;
+
+    bool unpacking, unpack_without_uring, unpacked_by_uring;
+    pthread_t unpack_thread;
+    const struct memory_map *map; /* borrowed while unpacking */
+    uint64_t unpack_ns;
+    struct thaw_error unpack_err;
+
     bool populating;
     atomic_bool stop_populate;
     pthread_t populate_thread;
@@ -119,6 +127,50 @@ static int start_reads(struct memory_load *load, const struct restore_plan *plan
     return reads_begin(&load->reads, &load->list, &options, err);
 }
 
+/* ---- packed memory ------------------------------------------------------------------------ */
+
+static int start_thread(pthread_t *thread, void *(*run)(void *), void *arg)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(thread, NULL, run, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -rc;
+}
+
+static void *unpack(void *arg)
+{
+    struct memory_load *load = arg;
+    pthread_setname_np(pthread_self(), "unpack");
+    uint64_t begun = clock_monotonic_ns();
+    const struct pack_options options = {.no_uring = load->unpack_without_uring};
+    (void)packed_load(load->memory_fd, load->map, &load->memory, &options, &load->unpacked_by_uring,
+                      &load->unpack_err);
+    load->unpack_ns = clock_monotonic_ns() - begun;
+    return NULL;
+}
+
+static int start_unpacking(struct memory_load *load, const struct restore_plan *plan,
+                           struct thaw_error *err)
+{
+    if (!plan->why[RESTORE_STEP_PACKED])
+        return 0;
+    load->unpack_without_uring = !plan->io_uring;
+    int rc = start_thread(&load->unpack_thread, unpack, load);
+    if (rc < 0)
+        return thaw_fail(err, -rc, "thread that unpacks");
+    load->unpacking = true;
+    return 0;
+}
+
+static void join_unpacking(struct memory_load *load)
+{
+    if (load->unpacking)
+        pthread_join(load->unpack_thread, NULL);
+    load->unpacking = false;
+}
+
 /* ---- begin and wait ----------------------------------------------------------------------- */
 
 static int copy_runs(struct page_runs *to, const struct page_runs *from, struct thaw_error *err)
@@ -140,14 +192,12 @@ int memory_load_begin(struct memory_load **out, const struct guest_memory *memor
     load->memory_fd = source->memory_fd;
     load->memory_bytes = source->map->pages * GUEST_PAGE_SIZE;
     load->read_fd = -1;
-    if (plan->why[RESTORE_STEP_PACKED])
-        return thaw_fail_as(err, THAW_FAIL_USAGE, ENOTSUP,
-                            "the snapshot's memory is packed: unpack it first");
+    load->map = source->map;
 
     /* Mappings first: guest memory asks for huge pages, and a read into a range that is not cut
      * into its pieces yet would get, and clear, 2 MiB for each run. */
     if (map_all(load, plan, err) < 0 || copy_runs(&load->populate, &plan->populate, err) < 0 ||
-        start_reads(load, plan, source, err) < 0)
+        start_reads(load, plan, source, err) < 0 || start_unpacking(load, plan, err) < 0)
         return thaw_error_code(err);
     *out = take(load);
     return 0;
@@ -171,14 +221,19 @@ int memory_load_wait(struct memory_load *load, struct memory_load_stats *stats,
                      struct thaw_error *err)
 {
     struct reads_result result = {0};
+    join_unpacking(load);
+    if (load->unpack_err.code != 0) {
+        *err = load->unpack_err;
+        return thaw_error_code(err);
+    }
     int rc = finish_reads(load, &result, err);
     if (stats)
         *stats = (struct memory_load_stats){
             .mmap_ns = load->mmap_ns,
-            .read_ns = result.nanoseconds,
+            .read_ns = load->unpack_ns + result.nanoseconds,
             .read_bytes = result.bytes,
             .requests = result.requests,
-            .io_uring = result.io_uring,
+            .io_uring = result.io_uring || load->unpacked_by_uring,
         };
     return rc;
 }
@@ -188,6 +243,7 @@ void memory_load_free(struct memory_load *load)
     if (!load)
         return;
     memory_load_stop_populate(load);
+    join_unpacking(load);
     reads_free(load->reads);
     read_list_free(&load->list);
     page_runs_free(&load->mapped);
@@ -224,11 +280,7 @@ void memory_load_populate(struct memory_load *load)
 {
     if (load->populating || load->populate.count == 0)
         return;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    load->populating = pthread_create(&load->populate_thread, NULL, populate, load) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    load->populating = start_thread(&load->populate_thread, populate, load) == 0;
 }
 
 void memory_load_stop_populate(struct memory_load *load)

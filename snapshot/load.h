@@ -27,8 +27,8 @@ struct memory_load;
 
 /*
  * Carries out everything of the plan that happens before the guest runs. `memory` has the map's
- * regions, as guest_memory_create() left them. Plan and source are borrowed until
- * memory_load_wait() has returned, `memory` and the source's descriptors until memory_load_free().
+ * regions, as guest_memory_create() left them. The map and what `memory` describes are borrowed
+ * until memory_load_wait() has returned, the source's descriptors until memory_load_free().
  * When it fails the guest's memory is in no defined state: destroy it.
  */
 int memory_load_begin(struct memory_load **out, const struct guest_memory *memory,
@@ -37,10 +37,10 @@ int memory_load_begin(struct memory_load **out, const struct guest_memory *memor
 
 /* What the loading did, for --explain and --json. */
 struct memory_load_stats {
-    uint64_t mmap_ns;    /* making the mappings */
-    uint64_t read_ns;    /* from the first read to the last byte and its checksum; 0: no reads */
-    uint64_t read_bytes; /* also what was unpacked */
-    unsigned requests;   /* to the kernel */
+    uint64_t mmap_ns; /* making the mappings */
+    uint64_t read_ns; /* from the first read to the last byte and its checksum, or unpacking */
+    uint64_t read_bytes;
+    unsigned requests; /* to the kernel */
     bool io_uring;
 };
 

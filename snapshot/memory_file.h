@@ -50,8 +50,10 @@ int memory_index_guest(struct blob *index, const struct guest_memory *memory,
  * _LINK, _MISSING). Returns the descriptor. Also checks memory.idx against the map. */
 int memory_file_open(int dir_fd, const struct memory_map *map, struct thaw_error *err);
 
-/* Reads every page of `memory_fd` and compares with memory.idx. `progress` (may be NULL) is called
- * now and then with pages done. THAW_FAIL_SNAPSHOT names the first chunk that differs. */
+/* Reads `memory_fd` (whose file position changes) and compares with memory.idx, on two threads:
+ * the data with its checksums, the rest with zeros. `progress` (may be NULL) is called now and then
+ * with pages done, on the caller's thread. THAW_FAIL_SNAPSHOT names the first chunk that differs.
+ */
 int memory_file_verify(int dir_fd, int memory_fd, const struct memory_map *map,
                        void (*progress)(void *ctx, uint64_t pages), void *ctx,
                        struct thaw_error *err);

@@ -27,6 +27,7 @@ struct verify {
 /* A chunk in memory. */
 struct chunk {
     uint64_t first, count; /* pages */
+    bool is_hole;          /* all of it; then `bytes` are not filled */
     uint8_t *bytes;
 };
 
@@ -56,7 +57,7 @@ static int next_data(int fd, uint64_t *from, uint64_t end, uint64_t *size, struc
 }
 
 /* Holes are not read: most of the file is holes. */
-static int read_chunk(int fd, const struct chunk *chunk, struct thaw_error *err)
+static int read_chunk(int fd, struct chunk *chunk, struct thaw_error *err)
 {
     uint64_t start = chunk->first * GUEST_PAGE_SIZE, end = start + chunk->count * GUEST_PAGE_SIZE;
     uint64_t at = start, filled = start, size = 0;
@@ -72,7 +73,9 @@ static int read_chunk(int fd, const struct chunk *chunk, struct thaw_error *err)
             return rc;
         at = filled = at + size;
     }
-    memset(chunk->bytes + (filled - start), 0, end - filled);
+    chunk->is_hole = filled == start;
+    if (!chunk->is_hole)
+        memset(chunk->bytes + (filled - start), 0, end - filled);
     return 0;
 }
 
@@ -91,6 +94,16 @@ static bool rest_is_zero(const struct chunk *chunk, const struct page_runs *data
     return true;
 }
 
+static bool is_as_written(const struct verify *verify, const struct chunk *chunk, uint64_t number)
+{
+    const struct page_runs *data = &verify->map->data;
+    if (chunk->is_hole && page_runs_touch(data, chunk->first, chunk->count))
+        return false;
+    struct memory_index_entry found = memory_chunk_entry(data, number, page_in_chunk, chunk);
+    return memcmp(&found, &verify->index.entries[number], sizeof(found)) == 0 &&
+           (chunk->is_hole || rest_is_zero(chunk, data));
+}
+
 static int check_chunk(struct verify *verify, struct chunk *chunk, uint64_t number,
                        struct thaw_error *err)
 {
@@ -100,10 +113,7 @@ static int check_chunk(struct verify *verify, struct chunk *chunk, uint64_t numb
     if (read_chunk(verify->fd, chunk, err) < 0)
         return thaw_context(err, SNAPSHOT_MEMORY ": chunk %" PRIu64, number);
 
-    struct memory_index_entry found =
-        memory_chunk_entry(&verify->map->data, number, page_in_chunk, chunk);
-    if (memcmp(&found, &verify->index.entries[number], sizeof(found)) != 0 ||
-        !rest_is_zero(chunk, &verify->map->data))
+    if (!is_as_written(verify, chunk, number))
         return thaw_fail_as(err, THAW_FAIL_SNAPSHOT, EINVAL,
                             SNAPSHOT_MEMORY ": chunk %" PRIu64 " (at 0x%" PRIx64
                                             ") is not what was written",
@@ -162,6 +172,8 @@ static void run(struct verify *verify)
     check_chunks(verify, true);
     if (two)
         pthread_join(thread, NULL);
+    if (verify->progress && verify->failed == UINT64_MAX)
+        verify->progress(verify->ctx, verify->map->pages);
 }
 
 int memory_file_verify(int dir_fd, int memory_fd, const struct memory_map *map,

@@ -38,7 +38,7 @@ struct disk_fingerprint {
 /* What the meta section keeps of a disk. */
 struct disk_record {
     enum disk_kind kind;
-    char path[PATH_MAX];                 /* absolute; writable: where the original was */
+    char path[PATH_MAX];                 /* absolute; of the file that the guest had */
     char serial[BLK_SERIAL_MAX + 1];     /* "": none */
     uint64_t size;                       /* of the disk, bytes */
     struct disk_fingerprint fingerprint; /* of the image: writable: of `disk-N` */
@@ -60,8 +60,8 @@ int disk_record_from_json(struct disk_record *record, const json_t *json, struct
 
 /*
  * Captures disk `number` of a stopped device (nothing in flight) into the directory `dir_fd`, where
- * `disk-N` must not exist, and fills `record`. `config` is what the device was made with. The
- * path's file must still be the one that is open, unless `disk-N` holds all of it. Reads all that
+ * `disk-N` must not exist, and fills `record`. `config` is what the device was made with. A
+ * base must still be where it was opened. Reads all that
  * it stores, for its checksum. On failure what was created is removed again. THAW_FAIL_IO.
  */
 int disk_capture(const struct virtio_device *blk, const struct blk_config *config, int dir_fd,
@@ -70,8 +70,9 @@ int disk_capture(const struct virtio_device *blk, const struct blk_config *confi
 /*
  * Checks that all is there and fills the config of the restored disk. `relocated` (NULL: none): the
  * image is there and not at the recorded path; for a writable disk it is the user's own copy of
- * `disk-N`, which is then written to. All that the config points to is its own until
- * disk_config_free(), which may come once the device is created.
+ * `disk-N`, which is read as a whole, to be sure that no guest had it yet, and then written to. All
+ * that the config points to is its own until disk_config_free(), which may come once the device is
+ * created.
  *
  * THAW_FAIL_SNAPSHOT_DISK: an image that is missing or another one. THAW_FAIL_SNAPSHOT, _MISSING,
  * _SHORT, _LINK: `disk-N`. Of that only what is needed is read here, not all its content.

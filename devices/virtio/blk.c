@@ -517,6 +517,11 @@ int blk_descriptor(const struct virtio_device *device)
     return const_blk_of(device)->lock_fd;
 }
 
+uint64_t blk_sectors(const struct virtio_device *device)
+{
+    return const_blk_of(device)->capacity;
+}
+
 const struct overlay *blk_overlay(const struct virtio_device *device)
 {
     const struct blk *blk = const_blk_of(device);

@@ -41,6 +41,8 @@ int blk_create(const struct blk_config *config, const struct virtio_context *con
 /* The file, for reading; the device keeps it. */
 int blk_descriptor(const struct virtio_device *device);
 
+uint64_t blk_sectors(const struct virtio_device *device);
+
 /* NULL: the disk has none. Valid as long as the device; look at it only while that is stopped. */
 const struct overlay *blk_overlay(const struct virtio_device *device);
 

@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "devices/virtio/blk.h"
-#include "tests/unit/fake_driver.h"
+#include "tests/unit/blk_rig.h"
 
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/virtio_blk.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-
-#define SECTORS 2048u
-#define SIZE    (SECTORS * 512u)
-#define BIT(n)  (1ull << (n))
-#define ALL     (BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_DISCARD) | BIT(VIRTIO_BLK_F_WRITE_ZEROES))
 
 /* ---- which file a sector is in ------------------------------------------------------------ */
 
@@ -126,230 +117,114 @@ Test(virtio_blk_overlay, a_directory_that_cannot_take_it_is_named)
 struct disk {
     char directory[32], path[64];
     struct blk_config config;
-    struct fake_driver driver;
-    char base[SIZE];  /* what the file has */
-    char model[SIZE]; /* what the guest must see */
-    uint32_t random;
+    struct blk_rig rig;
+    char base[RIG_SIZE]; /* what the file has */
 };
-
-static uint32_t next_random(struct disk *disk)
-{
-    disk->random = disk->random * 1664525u + 1013904223u;
-    return disk->random >> 8;
-}
 
 static void make_image(struct disk *disk)
 {
     strcpy(disk->directory, "/tmp/thaw-ovl.XXXXXX");
     cr_assert_not_null(mkdtemp(disk->directory));
     snprintf(disk->path, sizeof(disk->path), "%s/image", disk->directory);
-    for (size_t i = 0; i < SIZE; i++)
-        disk->base[i] = (char)next_random(disk);
-    memcpy(disk->model, disk->base, SIZE);
+    for (size_t i = 0; i < RIG_SIZE; i++)
+        disk->base[i] = (char)blk_rig_random(&disk->rig);
+    memcpy(disk->rig.model, disk->base, RIG_SIZE);
     int fd = open(disk->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0400);
-    cr_assert_eq(write(fd, disk->base, SIZE), SIZE);
+    cr_assert_eq(write(fd, disk->base, RIG_SIZE), RIG_SIZE);
     close(fd);
     disk->config = (struct blk_config){.path = disk->path, .overlay = true};
-}
-
-static struct virtio_device *create(struct disk *disk)
-{
-    struct thaw_error err = {0};
-    struct virtio_device *device = NULL;
-    cr_assert_eq(blk_create(&disk->config, &disk->driver.context, &device, &err), 0, "%s",
-                 err.message);
-    return device;
 }
 
 static struct disk *start_with(uint64_t features)
 {
     struct disk *disk = calloc(1, sizeof(*disk));
     make_image(disk);
-    fake_driver_init(&disk->driver);
-    fake_driver_attach(&disk->driver, create(disk));
-    fake_driver_start(&disk->driver, features);
+    blk_rig_start(&disk->rig, &disk->config, features);
     return disk;
 }
 
 static void expect_base_unchanged(struct disk *disk)
 {
-    static char content[SIZE];
+    static char content[RIG_SIZE];
     int fd = open(disk->path, O_RDONLY | O_CLOEXEC);
-    cr_assert_eq(read(fd, content, SIZE), SIZE);
-    cr_assert_eq(memcmp(content, disk->base, SIZE), 0, "the base has changed");
+    cr_assert_eq(read(fd, content, RIG_SIZE), RIG_SIZE);
+    cr_assert_eq(memcmp(content, disk->base, RIG_SIZE), 0, "the base has changed");
     close(fd);
 }
 
 static void end(struct disk *disk)
 {
     expect_base_unchanged(disk);
-    fake_driver_destroy(&disk->driver);
+    blk_rig_end(&disk->rig);
     unlink(disk->path);
     rmdir(disk->directory);
     free(disk);
 }
 
-/* ---- requests ----------------------------------------------------------------------------- */
-
-struct request {
-    uint64_t header, data, status;
-};
-
-/* With its data in three parts of odd sizes, where there is something to cut. */
-static unsigned put_data(uint64_t at, uint32_t size, bool writable, struct fake_buffer *buffers)
-{
-    uint32_t first = size > 700 ? 333 : 0, second = size > 700 ? size - 700 : 0;
-    const uint32_t parts[] = {first, second, size - first - second};
-    unsigned count = 0;
-    for (unsigned i = 0; i < 3; at += parts[i++])
-        if (parts[i] > 0)
-            buffers[count++] = (struct fake_buffer){at, parts[i], writable};
-    return count;
-}
-
-/* `data`: for the device to read; NULL: for it to write. */
-static struct request offer(struct disk *disk, uint32_t type, uint64_t sector, const void *data,
-                            uint32_t size)
-{
-    struct fake_driver *driver = &disk->driver;
-    const struct virtio_blk_outhdr header = {.type = type, .sector = sector};
-    struct request r = {.header = fake_driver_alloc(driver, sizeof(header)),
-                        .data = fake_driver_alloc(driver, size + 1),
-                        .status = fake_driver_alloc(driver, 1)};
-    memcpy(fake_driver_at(driver, r.header, sizeof(header)), &header, sizeof(header));
-    if (data)
-        memcpy(fake_driver_at(driver, r.data, size), data, size);
-    *(uint8_t *)fake_driver_at(driver, r.status, 1) = 0xee;
-    struct fake_buffer buffers[5] = {{.address = r.header, .length = sizeof(header)}};
-    unsigned count = 1 + put_data(r.data, size, !data, buffers + 1);
-    buffers[count++] = (struct fake_buffer){r.status, 1, true};
-    fake_driver_send(driver, 0, buffers, count);
-    return r;
-}
-
-static void settle(struct disk *disk)
-{
-    struct virtio_device *device = disk->driver.mmio.device;
-    fake_driver_kick(&disk->driver, 0);
-    for (unsigned turns = 0; turns < 1000 && !device->ops->is_quiet(device); turns++)
-        loop_turn(disk->driver.loop, 10);
-    fake_driver_run_loop(&disk->driver, 0);
-}
-
-static uint8_t answer(struct disk *disk, const struct request *r)
-{
-    uint32_t head, length;
-    settle(disk);
-    cr_assert(fake_driver_used(&disk->driver, 0, &head, &length), "no answer");
-    disk->driver.next_alloc = r->header; /* the next one goes to the same place */
-    return *(uint8_t *)fake_driver_at(&disk->driver, r->status, 1);
-}
-
-static uint8_t write_new(struct disk *disk, uint64_t sector, uint64_t sectors)
-{
-    char *model = disk->model + sector * 512;
-    for (size_t i = 0; i < sectors * 512; i++)
-        model[i] = (char)next_random(disk);
-    struct request r = offer(disk, VIRTIO_BLK_T_OUT, sector, model, (uint32_t)sectors * 512);
-    return answer(disk, &r);
-}
-
-static uint8_t clear(struct disk *disk, uint32_t type, uint64_t sector, uint64_t sectors)
-{
-    const struct virtio_blk_discard_write_zeroes range = {.sector = sector,
-                                                          .num_sectors = (uint32_t)sectors};
-    memset(disk->model + sector * 512, 0, sectors * 512);
-    struct request r = offer(disk, type, 0, &range, sizeof(range));
-    return answer(disk, &r);
-}
-
-static void expect_model(struct disk *disk, uint64_t sector, uint64_t sectors)
-{
-    uint32_t size = (uint32_t)sectors * 512;
-    struct request r = offer(disk, VIRTIO_BLK_T_IN, sector, NULL, size);
-    cr_assert_eq(answer(disk, &r), VIRTIO_BLK_S_OK);
-    cr_assert_eq(
-        memcmp(fake_driver_at(&disk->driver, r.data, size), disk->model + sector * 512, size), 0,
-        "sectors %d to %d", (int)sector, (int)(sector + sectors));
-}
-
 Test(virtio_blk_overlay, a_guest_reads_what_it_wrote_and_the_base_for_the_rest)
 {
-    struct disk *disk = start_with(ALL);
-    expect_model(disk, 0, SECTORS);
-    cr_assert_eq(write_new(disk, 3, 1), VIRTIO_BLK_S_OK);
-    expect_model(disk, 0, 8);
-    cr_assert_eq(write_new(disk, 100, 300), VIRTIO_BLK_S_OK);
-    expect_model(disk, 0, SECTORS);
+    struct disk *disk = start_with(RIG_ALL);
+    blk_rig_expect(&disk->rig, 0, RIG_SECTORS);
+    cr_assert_eq(blk_rig_write(&disk->rig, 3, 1), VIRTIO_BLK_S_OK);
+    blk_rig_expect(&disk->rig, 0, 8);
+    cr_assert_eq(blk_rig_write(&disk->rig, 100, 300), VIRTIO_BLK_S_OK);
+    blk_rig_expect(&disk->rig, 0, RIG_SECTORS);
     end(disk);
 }
 
 Test(virtio_blk_overlay, any_row_of_writes_discards_and_reads_agrees_with_a_model, .timeout = 60)
 {
-    struct disk *disk = start_with(ALL);
-    for (unsigned step = 0; step < 6000; step++) {
-        uint64_t sectors = next_random(disk) % (next_random(disk) % 8 ? 9 : 200) + 1;
-        uint64_t sector = next_random(disk) % (SECTORS - sectors + 1);
-        uint32_t what = next_random(disk) % 8;
-        uint8_t status = VIRTIO_BLK_S_OK;
-        if (what < 3)
-            status = write_new(disk, sector, sectors);
-        else if (what < 5)
-            status = clear(disk, what == 3 ? VIRTIO_BLK_T_DISCARD : VIRTIO_BLK_T_WRITE_ZEROES,
-                           sector, sectors);
-        cr_assert_eq(status, VIRTIO_BLK_S_OK, "step %u", step);
-        expect_model(disk, sector, sectors);
-        if (step % 500 == 0)
-            expect_model(disk, 0, SECTORS);
-    }
-    expect_model(disk, 0, SECTORS);
+    struct disk *disk = start_with(RIG_ALL);
+    for (unsigned step = 0; step < 6000; step++)
+        blk_rig_step(&disk->rig);
+    blk_rig_expect(&disk->rig, 0, RIG_SECTORS);
     end(disk);
 }
 
 Test(virtio_blk_overlay, requests_of_many_sectors_in_flight_at_a_time_do_not_disturb_each_other)
 {
-    struct disk *disk = start_with(ALL);
+    struct disk *disk = start_with(RIG_ALL);
     for (unsigned i = 0; i < 5; i++) { /* neighbours within one page of the host */
-        memset(disk->model + i * 512, 'a' + (int)i, 512);
-        offer(disk, VIRTIO_BLK_T_OUT, i, disk->model + i * 512, 512);
+        memset(disk->rig.model + i * 512, 'a' + (int)i, 512);
+        blk_rig_offer(&disk->rig, VIRTIO_BLK_T_OUT, i, disk->rig.model + i * 512, 512);
     }
-    settle(disk);
+    blk_rig_settle(&disk->rig);
     uint32_t head, length;
     for (unsigned i = 0; i < 5; i++)
-        cr_assert(fake_driver_used(&disk->driver, 0, &head, &length));
-    expect_model(disk, 0, 16);
+        cr_assert(fake_driver_used(&disk->rig.driver, 0, &head, &length));
+    blk_rig_expect(&disk->rig, 0, 16);
     end(disk);
 }
 
 Test(virtio_blk_overlay, a_flush_has_nothing_to_do)
 {
-    struct disk *disk = start_with(ALL);
-    struct request r = offer(disk, VIRTIO_BLK_T_FLUSH, 0, NULL, 0);
-    cr_assert_eq(answer(disk, &r), VIRTIO_BLK_S_OK);
+    struct disk *disk = start_with(RIG_ALL);
+    struct blk_rig_request r = blk_rig_offer(&disk->rig, VIRTIO_BLK_T_FLUSH, 0, NULL, 0);
+    cr_assert_eq(blk_rig_answer(&disk->rig, &r), VIRTIO_BLK_S_OK);
     end(disk);
 }
 
 Test(virtio_blk_overlay, a_driver_without_flush_is_served_alike)
 {
-    struct disk *disk = start_with(BIT(VIRTIO_BLK_F_WRITE_ZEROES));
-    cr_assert_eq(write_new(disk, 7, 30), VIRTIO_BLK_S_OK);
-    cr_assert_eq(clear(disk, VIRTIO_BLK_T_WRITE_ZEROES, 20, 100), VIRTIO_BLK_S_OK);
-    expect_model(disk, 0, SECTORS);
+    struct disk *disk = start_with(1ull << VIRTIO_BLK_F_WRITE_ZEROES);
+    cr_assert_eq(blk_rig_write(&disk->rig, 7, 30), VIRTIO_BLK_S_OK);
+    cr_assert_eq(blk_rig_clear(&disk->rig, VIRTIO_BLK_T_WRITE_ZEROES, 20, 100), VIRTIO_BLK_S_OK);
+    blk_rig_expect(&disk->rig, 0, RIG_SECTORS);
     end(disk);
 }
 
 Test(virtio_blk_overlay, no_room_is_an_error_to_the_guest_and_the_disk_is_as_before)
 {
-    struct disk *disk = start_with(ALL);
-    cr_assert_eq(write_new(disk, 0, 8), VIRTIO_BLK_S_OK);
-    struct rlimit limit = {.rlim_cur = SIZE / 2, .rlim_max = RLIM_INFINITY};
+    struct disk *disk = start_with(RIG_ALL);
+    cr_assert_eq(blk_rig_write(&disk->rig, 0, 8), VIRTIO_BLK_S_OK);
+    struct rlimit limit = {.rlim_cur = RIG_SIZE / 2, .rlim_max = RLIM_INFINITY};
     signal(SIGXFSZ, SIG_IGN);
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     static char kept[8 * 512];
-    memcpy(kept, disk->model + (SECTORS - 8) * 512, sizeof(kept));
-    cr_assert_eq(write_new(disk, SECTORS - 8, 8), VIRTIO_BLK_S_IOERR);
-    memcpy(disk->model + (SECTORS - 8) * 512, kept, sizeof(kept));
-    expect_model(disk, 0, SECTORS);
+    memcpy(kept, disk->rig.model + (RIG_SECTORS - 8) * 512, sizeof(kept));
+    cr_assert_eq(blk_rig_write(&disk->rig, RIG_SECTORS - 8, 8), VIRTIO_BLK_S_IOERR);
+    memcpy(disk->rig.model + (RIG_SECTORS - 8) * 512, kept, sizeof(kept));
+    blk_rig_expect(&disk->rig, 0, RIG_SECTORS);
     limit.rlim_cur = RLIM_INFINITY;
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     end(disk);
@@ -357,32 +232,39 @@ Test(virtio_blk_overlay, no_room_is_an_error_to_the_guest_and_the_disk_is_as_bef
 
 Test(virtio_blk_overlay, a_guest_sees_a_writable_disk)
 {
-    struct disk *disk = start_with(ALL);
-    cr_assert_eq(fake_driver_read_config(&disk->driver, 0, 4), SECTORS);
-    cr_assert_eq(disk->driver.mmio.device->offered & BIT(VIRTIO_BLK_F_RO), 0);
+    struct disk *disk = start_with(RIG_ALL);
+    cr_assert_eq(fake_driver_read_config(&disk->rig.driver, 0, 4), RIG_SECTORS);
+    cr_assert_eq(disk->rig.device->offered & (1ull << VIRTIO_BLK_F_RO), 0);
     end(disk);
+}
+
+static int try_to_open(struct disk *disk, struct thaw_error *err)
+{
+    struct virtio_device *device = NULL;
+    int rc = blk_create(&disk->config, &disk->rig.driver.context, &device, err);
+    virtio_destroy(device);
+    return rc;
 }
 
 Test(virtio_blk_overlay, the_base_has_many_readers_and_no_writer)
 {
-    struct disk *disk = start_with(ALL);
+    struct disk *disk = start_with(RIG_ALL);
     struct thaw_error err = {0};
-    struct virtio_device *other = create(disk);
+    cr_assert_eq(try_to_open(disk, &err), 0);
     disk->config.overlay = false;
-    cr_assert_eq(chmod(disk->path, 0600), 0);
-    cr_assert_eq(blk_create(&disk->config, &disk->driver.context, &other, &err), -EBUSY);
     disk->config.read_only = true;
-    virtio_destroy(other);
-    other = create(disk);
-    virtio_destroy(other);
+    cr_assert_eq(try_to_open(disk, &err), 0);
+    disk->config.read_only = false;
+    cr_assert_eq(chmod(disk->path, 0600), 0);
+    cr_assert_eq(try_to_open(disk, &err), -EBUSY);
     end(disk);
 }
 
 Test(virtio_blk_overlay, a_disk_that_was_writable_comes_back_with_an_overlay)
 {
-    struct disk *disk = start_with(ALL);
-    struct blk_state state = {.capacity = SECTORS};
-    struct virtio_device *device = disk->driver.mmio.device;
+    struct disk *disk = start_with(RIG_ALL);
+    struct blk_state state = {.capacity = RIG_SECTORS};
+    struct virtio_device *device = disk->rig.device;
     struct thaw_error err = {0};
     cr_assert_eq(device->ops->load(device, &state, &err), 0, "%s", err.message);
     state.read_only = 1;

@@ -53,7 +53,7 @@ struct writer {
     atomic_bool stopping;
     atomic_uint flush_asked, flush_answered; /* sequence numbers */
 
-    atomic_ullong written, discarded;
+    atomic_ullong written, discarded, first_ns;
     atomic_int error;
     uint8_t ring[WRITER_RING_SIZE];
 };
@@ -179,7 +179,8 @@ static unsigned put(struct writer *writer, const uint8_t *data, unsigned size)
     int fd = atomic_load(&writer->fd);
     ssize_t n = write_cancellable(fd, data, size);
     if (n > 0) {
-        atomic_fetch_add(&writer->written, (unsigned long long)n);
+        if (atomic_fetch_add(&writer->written, (unsigned long long)n) == 0)
+            atomic_store(&writer->first_ns, clock_monotonic_ns());
         return (unsigned)n;
     }
     if (n == 0) /* no file that blocks does this; trying again could go on for ever */
@@ -370,6 +371,7 @@ struct writer_report writer_report(struct writer *writer)
 {
     return (struct writer_report){
         .written = atomic_load(&writer->written),
+        .first_ns = atomic_load(&writer->first_ns),
         .discarded = atomic_load(&writer->discarded),
         .error = atomic_load(&writer->error),
     };

@@ -70,6 +70,7 @@ int writer_stop(struct writer *console);
 /* What became of the output. */
 struct writer_report {
     uint64_t written;   /* bytes */
+    uint64_t first_ns;  /* CLOCK_MONOTONIC when the first of them was written; 0: none yet */
     uint64_t discarded; /* bytes that were taken and not written; a write that
                          * writer_stop() interrupted counts whole */
     int error;          /* errno of the first failed write, 0 when none failed */

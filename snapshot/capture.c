@@ -189,6 +189,8 @@ static void describe_origin(const struct capture *c, const struct machine *m,
     strftime(meta->created, sizeof(meta->created), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     describe_host(meta->host, sizeof(meta->host));
     if (parent) {
+        meta->entrypoint_count = parent->entrypoint_count;
+        memcpy(meta->entrypoint, parent->entrypoint, sizeof(meta->entrypoint));
         meta->kernel = parent->kernel;
         meta->rootfs = parent->rootfs;
     } else {
@@ -257,7 +259,11 @@ static int finish_state(struct capture *c, struct machine *m, const struct guest
     cleanup_blob struct blob map = {0}, meta = {0};
     describe_origin(c, m, seen, &parts->meta);
     describe_rest(c->config.devices, &parts->meta);
-    int rc = describe_nets(c, m, &parts->meta, err);
+    int rc = c->config.parent ? 0
+                              : snapshot_meta_set_entrypoint(&parts->meta, c->config.entrypoint,
+                                                             c->config.entrypoint_count, err);
+    if (rc == 0)
+        rc = describe_nets(c, m, &parts->meta, err);
     if (rc == 0)
         rc = describe_vsock(&c->config.devices->vsock, &parts->meta, err);
     if (rc == 0)

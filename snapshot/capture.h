@@ -22,6 +22,8 @@ struct capture_config {
     const struct snapshot_meta *parent; /* of the snapshot that it was restored from; NULL: none */
     const struct page_runs *backed;     /* see memory_file_write(); NULL: none */
     bool terminal;
+    const char *const *entrypoint; /* see struct snapshot_meta */
+    size_t entrypoint_count;
 };
 
 /* What came of it. */
@@ -46,6 +48,7 @@ struct capture {
 int capture_begin(struct capture *capture, const struct capture_config *config,
                   struct thaw_error *err);
 void capture_end(struct capture *capture);
+#define cleanup_capture cleanup(capture_end)
 
 /* What the mailbox has to ask the guest for, so that the triggers can fire. */
 void capture_prepare_mailbox(const struct snapshot_resources *want,

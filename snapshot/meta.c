@@ -57,6 +57,32 @@ void snapshot_file_describe(struct snapshot_file *file, const char *path)
         *file = (struct snapshot_file){0};
 }
 
+/* ---- the entrypoint ---------------------------------------------------------------------- */
+
+static int add_argument(struct snapshot_meta *meta, size_t *used, const char *text)
+{
+    size_t size = text ? strlen(text) + 1 : 0;
+    if (size == 0 || size > sizeof(meta->entrypoint) - *used)
+        return -E2BIG;
+    memcpy(meta->entrypoint + *used, text, size);
+    *used += size;
+    meta->entrypoint_count++;
+    return 0;
+}
+
+int snapshot_meta_set_entrypoint(struct snapshot_meta *meta, const char *const *args, size_t count,
+                                 struct thaw_error *err)
+{
+    size_t used = 0;
+    meta->entrypoint_count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (add_argument(meta, &used, args[i]) < 0)
+            return thaw_fail_as(err, THAW_FAIL_USAGE, E2BIG,
+                                "snapshot: the image's entrypoint is over %u bytes",
+                                SNAPSHOT_ENTRYPOINT_MAX);
+    return 0;
+}
+
 /* ---- writing ------------------------------------------------------------------------------ */
 
 static json_t *mac_to_json(const uint8_t mac[6])
@@ -122,6 +148,19 @@ static int put_devices(json_t *machine, const struct snapshot_meta *meta, struct
     return rc == 0 ? put(machine, "ports", json_boolean(meta->has_ports), err) : rc;
 }
 
+static int put_entrypoint(json_t *machine, const struct snapshot_meta *meta, struct thaw_error *err)
+{
+    json_t *list = json_array();
+    const char *at = meta->entrypoint;
+    for (unsigned i = 0; i < meta->entrypoint_count; i++, at += strlen(at) + 1)
+        if (json_array_append_new(list, json_string(at)) < 0) {
+            json_decref(list);
+            return thaw_fail_as(err, THAW_FAIL_USAGE, EILSEQ,
+                                "snapshot: the image's entrypoint is not text in UTF-8");
+        }
+    return put(machine, "entrypoint", list, err);
+}
+
 static int put_machine(json_t *root, const struct snapshot_meta *meta, struct thaw_error *err)
 {
     json_t *machine =
@@ -129,6 +168,8 @@ static int put_machine(json_t *root, const struct snapshot_meta *meta, struct th
                   (int)meta->vcpus, "init", meta->init_version, "mailbox", meta->has_mailbox,
                   "terminal", meta->terminal);
     int rc = put(root, "machine", machine, err);
+    if (rc == 0)
+        rc = put_entrypoint(machine, meta, err);
     return rc < 0 ? rc : put_devices(machine, meta, err);
 }
 
@@ -329,6 +370,18 @@ static int get_devices(struct snapshot_meta *meta, const json_t *machine, struct
     return rc == 0 ? get_bool(machine, "ports", &meta->has_ports, err) : rc;
 }
 
+static int get_entrypoint(struct snapshot_meta *meta, const json_t *machine, struct thaw_error *err)
+{
+    const json_t *list = json_object_get(machine, "entrypoint");
+    size_t used = 0;
+    if (!json_is_array(list))
+        return bad(err, "entrypoint");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (add_argument(meta, &used, json_string_value(json_array_get(list, i))) < 0)
+            return bad(err, "entrypoint");
+    return 0;
+}
+
 static int get_machine(struct snapshot_meta *meta, const json_t *root, struct thaw_error *err)
 {
     const json_t *machine = json_object_get(root, "machine");
@@ -346,6 +399,8 @@ static int get_machine(struct snapshot_meta *meta, const json_t *root, struct th
         rc = get_bool(machine, "mailbox", &meta->has_mailbox, err);
     if (rc == 0)
         rc = get_bool(machine, "terminal", &meta->terminal, err);
+    if (rc == 0)
+        rc = get_entrypoint(meta, machine, err);
     return rc == 0 ? get_devices(meta, machine, err) : rc;
 }
 

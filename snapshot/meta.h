@@ -25,6 +25,8 @@ struct snapshot_net {
     uint16_t mtu;
 };
 
+#define SNAPSHOT_ENTRYPOINT_MAX 4096u /* bytes */
+
 struct snapshot_file {
     char path[PATH_MAX];
     uint64_t size;
@@ -52,6 +54,9 @@ struct snapshot_meta {
     char init_version[CONTROL_VERSION_MAX + 1]; /* "": no hello was said */
     bool has_mailbox;
     bool terminal;                       /* the workload has a pty */
+    /* Arguments that those of a restore are appended to: NUL-terminated, one after the other. */
+    unsigned entrypoint_count;
+    char entrypoint[SNAPSHOT_ENTRYPOINT_MAX];
     struct snapshot_file kernel, rootfs; /* what it booted from, for people; path "": nothing */
 
     unsigned disk_count, net_count;
@@ -75,6 +80,10 @@ struct snapshot_meta {
     unsigned omitted_count; /* MSRs that the host would not take back */
     uint32_t omitted[ARCH_OMITTED_MAX];
 };
+
+/* Sets the entrypoint. THAW_FAIL_USAGE when it is too long. */
+int snapshot_meta_set_entrypoint(struct snapshot_meta *meta, const char *const *args, size_t count,
+                                 struct thaw_error *err);
 
 /* Fills size and hash of the file at `path`; what cannot be read is left out: it is of no use but
  * to people. NULL or "": nothing. */

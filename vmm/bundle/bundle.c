@@ -290,17 +290,13 @@ static int entrypoint_args(const json_t *config, size_t count, size_t *kept, str
 }
 
 /* In the parsed config, so that what is built from it, and shown of it, is one and the same. */
-static int replace_args(json_t *config, const struct bundle_options *options,
+static int replace_args(json_t *config, const struct bundle_options *options, size_t kept,
                         struct thaw_error *err)
 {
     json_t *process = json_object_get(config, "process");
     const json_t *old = json_object_get(process, "args");
-    size_t kept;
-    int rc = entrypoint_args(config, json_array_size(old), &kept, err);
-    if (rc < 0)
-        return rc;
     json_t *args = json_array();
-    rc = args ? 0 : -1;
+    int rc = args ? 0 : -1;
     for (size_t i = 0; rc == 0 && i < kept; i++)
         rc = json_array_append(args, json_array_get(old, i));
     for (size_t i = 0; rc == 0 && i < options->arg_count; i++)
@@ -341,12 +337,21 @@ static int override_env(json_t *config, const struct bundle_options *options,
     return rc == 0 ? 0 : thaw_fail(err, ENOMEM, "process.env");
 }
 
+static int find_entrypoint(struct bundle *bundle, struct thaw_error *err)
+{
+    const json_t *process = json_object_get(bundle->config, "process");
+    size_t count = json_array_size(json_object_get(process, "args"));
+    return entrypoint_args(bundle->config, count, &bundle->entrypoint_count, err);
+}
+
 static int load(struct bundle *bundle, const char *dir, const struct bundle_options *options,
                 struct thaw_error *err)
 {
     int rc = read_config(dir, &bundle->config, err);
+    if (rc == 0)
+        rc = find_entrypoint(bundle, err);
     if (rc == 0 && options && options->arg_count > 0)
-        rc = replace_args(bundle->config, options, err);
+        rc = replace_args(bundle->config, options, bundle->entrypoint_count, err);
     if (rc == 0 && options && options->env_count > 0)
         rc = override_env(bundle->config, options, err);
     if (rc == 0)

@@ -53,7 +53,8 @@ struct bundle {
     bool terminal;     /* process.terminal */
     const char **args; /* process.args, for display; at least one */
     size_t arg_count;
-    const char *hostname; /* NULL: not given */
+    size_t entrypoint_count; /* so many of them stay when a restore brings others */
+    const char *hostname;    /* NULL: not given */
 
     struct json_t *config; /* holds the strings above; see bundle_annotation() */
 };

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,4 +108,43 @@ int cli_find_installed(const char *name, char *path, size_t path_size)
             return 0;
     }
     return -ENOENT;
+}
+
+int cli_add_variable(const char **env, size_t *count, const char *text, struct thaw_error *err)
+{
+    size_t key = strcspn(text, "=");
+    if (key == 0)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--env %s: expected KEY=VALUE or KEY",
+                            text);
+    if (*count == CLI_ENV_MAX)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, E2BIG, "--env: at most %u", CLI_ENV_MAX);
+    if (text[key] == '=') {
+        env[(*count)++] = text;
+        return 0;
+    }
+    for (char **own = environ; *own; own++)
+        if (strncmp(*own, text, key) == 0 && (*own)[key] == '=')
+            env[(*count)++] = *own;
+    return 0;
+}
+
+int cli_split_arguments(int argc, char **argv, char ***args, size_t *arg_count)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--") != 0)
+            continue;
+        *args = argv + i + 1;
+        *arg_count = (size_t)(argc - i - 1);
+        return i;
+    }
+    return argc;
+}
+
+int cli_open_console(const char *path, struct thaw_error *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0644);
+    if (fd >= 0)
+        return fd;
+    thaw_fail(err, errno, "--console %s", path);
+    return thaw_reclassify(err, THAW_FAIL_IO);
 }

@@ -16,6 +16,8 @@
 
 /* A verb gets argv from its own name on and returns the exit status. */
 int cli_run(int argc, char **argv);
+int cli_restore(int argc, char **argv);
+int cli_snapshot(int argc, char **argv);
 int cli_image(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 
@@ -36,6 +38,18 @@ int cli_parse_number(const char *option, const char *text, uint64_t min, uint64_
 
 /* Seconds with an optional fraction, more than 0, at most a year; nanoseconds into `*ns`. */
 int cli_parse_seconds(const char *option, const char *text, uint64_t *ns, struct thaw_error *err);
+
+/* `--env`: adds KEY=VALUE to `env` of at most CLI_ENV_MAX entries; of KEY alone, the variable as it
+ * is in thaw's own environment, and nothing if it is not there. THAW_FAIL_USAGE. */
+#define CLI_ENV_MAX 256u
+int cli_add_variable(const char **env, size_t *count, const char *text, struct thaw_error *err);
+
+/* Takes what comes after "--" off the end: `*args` and `*arg_count`. Before getopt_long(), which
+ * moves words across "--". Returns what is left of argc. */
+int cli_split_arguments(int argc, char **argv, char ***args, size_t *arg_count);
+
+/* Opens `--console FILE` for writing. Returns the descriptor; THAW_FAIL_IO. */
+int cli_open_console(const char *path, struct thaw_error *err);
 
 /* Finds a file that is installed with thaw: next to the program, or in ../share/thaw. -ENOENT
  * when it is in neither. */

@@ -12,7 +12,8 @@ static const struct verb {
     const char *name, *summary;
     int (*run)(int argc, char **argv);
 } verbs[] = {
-    {"run", "boot a microVM and run an OCI bundle's process in it", cli_run},
+    {"run", "boot a microVM and run a workload in it, or freeze it", cli_run},
+    {"restore", "go on with a frozen one, any number of times", cli_restore},
     {"image", "import container images for run, list and remove them", cli_image},
     {"doctor", "say what this host can run, and what to mend", cli_doctor},
 };

@@ -24,27 +24,28 @@ static int check_host(const struct run_options *o, struct thaw_error *err)
                         "guest; use the nested rig: scripts/nested build/thaw run ...");
 }
 
+/* Stdout is taken by the snapshot. */
+static bool streams_snapshot(const struct run_options *o)
+{
+    return o->snapshot.want.out_path && strcmp(o->snapshot.want.out_path, "-") == 0;
+}
+
 /* A workload's stdout has nothing in it but what the workload writes there; the kernel's last words
  * are on stderr. A kernel alone has only its console to speak. */
 static int open_console(const struct run_options *o, struct thaw_error *err)
 {
-    if (!o->console)
-        return o->bundle ? STDERR_FILENO : STDOUT_FILENO;
-    int fd = open(o->console, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0644);
-    if (fd < 0) {
-        thaw_fail(err, errno, "--console %s", o->console);
-        return thaw_reclassify(err, THAW_FAIL_IO);
-    }
-    return fd;
+    if (o->console)
+        return cli_open_console(o->console, err);
+    return o->bundle || streams_snapshot(o) ? STDERR_FILENO : STDOUT_FILENO;
 }
 
 /* What a workload gets without asking: its standard streams; random numbers, at a rate that no
  * program notices and no guest can drain the host with; and a way to give memory back. */
-static void add_usual_devices(struct machine_devices *devices)
+static void add_usual_devices(struct machine_devices *devices, int stdout_fd)
 {
     devices->has_ports = devices->has_rng = devices->has_balloon = true;
     devices->ports = (struct ports_config){
-        .stdin_fd = STDIN_FILENO, .stdout_fd = STDOUT_FILENO, .stderr_fd = STDERR_FILENO};
+        .stdin_fd = STDIN_FILENO, .stdout_fd = stdout_fd, .stderr_fd = STDERR_FILENO};
     devices->rng = (struct rng_config){.bytes_per_second = 1u << 20, .burst = 256u << 10};
     devices->balloon.reporting = true;
 }
@@ -82,6 +83,44 @@ static void allow_many_descriptors(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit); /* with fewer, connections are refused one by one */
 }
 
+/* The place of the snapshot, before the guest boots for nothing. */
+static int begin_capture(struct capture *capture, const struct run_options *o,
+                         const struct guest_files *files, const struct machine_devices *devices,
+                         const struct run_result *result, struct thaw_error *err)
+{
+    const struct bundle *bundle = files->bundle;
+    const struct capture_config config = {
+        .want = o->snapshot.want,
+        .sync = o->snapshot.sync,
+        .anyway = o->snapshot.anyway,
+        .stream_fd = STDOUT_FILENO,
+        .started_ns = result->started_ns,
+        .kernel = files->kernel,
+        .rootfs = bundle && bundle->root_image ? bundle->root_image : files->rootfs,
+        .devices = devices,
+        .terminal = bundle && bundle->terminal,
+        .entrypoint = bundle ? bundle->args : NULL,
+        .entrypoint_count = bundle ? bundle->entrypoint_count : 0,
+    };
+    return capture_begin(capture, &config, err);
+}
+
+static int run_machine(const struct run_options *o, const struct machine_config *config,
+                       const struct session_config *session, struct run_result *result,
+                       struct thaw_error *err)
+{
+    if (o->devices.vsock.path)
+        allow_many_descriptors();
+    session_block_signals();
+    cleanup_machine struct machine *machine = NULL;
+    int rc = machine_create(config, &machine, err);
+    if (rc < 0)
+        return rc;
+    rc = session_run(machine, session, &result->session, err);
+    result_collect(result, machine);
+    return rc;
+}
+
 static int run_guest(const struct run_options *o, const struct guest_files *files,
                      struct run_result *result, struct thaw_error *err)
 {
@@ -93,33 +132,35 @@ static int run_guest(const struct run_options *o, const struct guest_files *file
 
     struct machine_devices devices = o->devices;
     if (o->bundle)
-        add_usual_devices(&devices);
+        add_usual_devices(&devices, streams_snapshot(o) ? STDERR_FILENO : STDOUT_FILENO);
     int rc = add_root_disk(&devices, files->bundle, err);
     if (rc < 0)
         return rc;
+    struct mailbox_content mailbox = o->mailbox;
+    capture_prepare_mailbox(&o->snapshot.want, &mailbox);
     const struct machine_config config = {
         .vm = {.memory_size = o->memory, .vcpus = (unsigned)o->cpus},
         .kernel = files->kernel,
         .cmdline = files->cmdline,
         .initramfs = files->initramfs,
-        .mailbox = o->bundle ? &o->mailbox : NULL,
+        .mailbox = o->bundle ? &mailbox : NULL,
         .devices = &devices,
         .console_fd = console_fd,
-        .console_moves = o->bundle && !o->console,
+        .console_moves = o->bundle && !o->console && !streams_snapshot(o),
     };
+    cleanup_capture struct capture capture = {.publish = PUBLISH_NONE};
+    bool wanted = snapshot_is_wanted(&o->snapshot.want);
+    if (wanted)
+        rc = begin_capture(&capture, o, files, &devices, result, err);
     const struct session_config session = {
         .input_fd = STDIN_FILENO,
-        .terminal = files->bundle && files->bundle->terminal,
+        .terminal = files->bundle && files->bundle->terminal && !wanted,
         .timeout_ns = o->timeout_ns,
+        .capture = wanted ? &capture : NULL,
     };
-    allow_many_descriptors();
-    session_block_signals();
-    cleanup_machine struct machine *machine = NULL;
-    rc = machine_create(&config, &machine, err);
-    if (rc < 0)
-        return rc;
-    rc = session_run(machine, &session, &result->session, err);
-    result_collect(result, machine);
+    if (rc == 0)
+        rc = run_machine(o, &config, &session, result, err);
+    result->capture = capture.report;
     return rc;
 }
 
@@ -149,7 +190,10 @@ int cli_run(int argc, char **argv)
     if (rc == 0)
         rc = prepare_and_run(&options, &files, &result, &err);
 
-    int status = rc < 0 ? CLI_STATUS_OWN_FAILURE : result.session.status;
+    int own = options.snapshot.want.out_path ? (int)err.failure : CLI_STATUS_OWN_FAILURE;
+    int status = rc < 0 ? own : result.session.status;
+    if (result.capture.taken && !options.json)
+        result_print_capture(&result.capture, options.snapshot.want.out_path);
     if (options.json)
         result_print_json(&result, files.bundle, status, &err);
     else if (rc < 0)

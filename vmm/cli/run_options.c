@@ -35,6 +35,7 @@ static const char help[] =
     "here\n"
     "      --warmup COMMAND      run by /bin/sh in the guest, as the workload's user, before it\n"
     "%s"
+    "%s"
     "  -t, --timeout SECONDS     give up after that long\n"
     "      --json                when it is over, one JSON object on stderr: status, times, exits\n"
     "      --export DIR          write kernel command line and initramfs there and do not run\n"
@@ -45,7 +46,8 @@ static const char help[] =
     "\n"
     "Exit status: the workload's own (128 + N when signal N killed it; 127 command not found,\n"
     "126 not executable), or 125 when thaw or the guest failed. Then stderr has one line,\n"
-    "`thaw: what: why [name]`; the names are in thaw(1).\n"
+    "`thaw: what: why [name]`; the names are in thaw(1). With --snapshot-out 0 or the failure's\n"
+    "own number: no workload has a say then.\n"
     "\n"
     "Example:\n"
     "  thaw run --bundle web --memory 256M --cpus 2 --timeout 60\n";
@@ -82,28 +84,9 @@ static const struct option longs[] = {
     {"json", no_argument, NULL, OPT_JSON},
     {"export", required_argument, NULL, OPT_EXPORT},
     {"help", no_argument, NULL, 'h'},
+    SNAPSHOT_LONG_OPTIONS,
     {0},
 };
-
-/* KEY=VALUE, or KEY alone: as it is in thaw's own environment, and not at all if it is not there.
- */
-static int add_variable(struct run_options *o, const char *text, struct thaw_error *err)
-{
-    size_t key = strcspn(text, "=");
-    if (key == 0)
-        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--env %s: expected KEY=VALUE or KEY",
-                            text);
-    if (o->env_count == RUN_ENV_MAX)
-        return thaw_fail_as(err, THAW_FAIL_USAGE, E2BIG, "--env: at most %u", RUN_ENV_MAX);
-    if (text[key] == '=') {
-        o->env[o->env_count++] = text;
-        return 0;
-    }
-    for (char **own = environ; *own; own++)
-        if (strncmp(*own, text, key) == 0 && (*own)[key] == '=')
-            o->env[o->env_count++] = *own;
-    return 0;
-}
 
 static int add_disk(struct run_options *o, char *text, struct thaw_error *err)
 {
@@ -148,7 +131,7 @@ static int set_option(struct run_options *o, int option, struct thaw_error *err)
         o->warmup = optarg;
         return 0;
     case OPT_ENV:
-        return add_variable(o, optarg, err);
+        return cli_add_variable(o->env, &o->env_count, optarg, err);
     case OPT_DISK:
         return add_disk(o, optarg, err);
     case OPT_NET:
@@ -164,7 +147,8 @@ static int set_option(struct run_options *o, int option, struct thaw_error *err)
         o->json = true;
         return 0;
     default:
-        return thaw_error_code(err);
+        return option >= OPT_SNAPSHOT_FIRST ? snapshot_option_set(&o->snapshot, option, err)
+                                            : thaw_error_code(err);
     }
 }
 
@@ -218,37 +202,30 @@ static int check_options(const struct run_options *o, struct thaw_error *err)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--env: needs an image or a bundle");
     if (o->warmup && !o->bundle)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--warmup: needs --bundle");
+    if (o->snapshot.want.on_pre_exec && !o->bundle)
+        return thaw_fail_as(
+            err, THAW_FAIL_USAGE, EINVAL,
+            "--snapshot-on-pre-exec: needs an image or a bundle; a kernel alone has "
+            "--snapshot-after-ms");
     if (o->mailbox.ipv4_prefix > 0 && !o->bundle)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--net ip=: needs --bundle");
     int rc = check_memory(o->memory, err);
+    if (rc == 0)
+        rc = snapshot_options_check(&o->snapshot, err);
     if (rc == 0 && o->devices.balloon.target_pages >= o->memory / GUEST_PAGE_SIZE)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "--balloon: leaves the guest nothing of its memory");
     return rc;
 }
 
-/* Takes the command line of the workload off the end. Before getopt_long(), which moves words
- * across "--". */
-static int split_arguments(int argc, char **argv, struct run_options *o)
-{
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--") != 0)
-            continue;
-        o->args = argv + i + 1;
-        o->arg_count = (size_t)(argc - i - 1);
-        return i;
-    }
-    return argc;
-}
-
 int run_options_parse(struct run_options *o, int argc, char **argv, struct thaw_error *err)
 {
     *o = (struct run_options){.memory = MEMORY_DEFAULT, .cpus = 1};
-    argc = split_arguments(argc, argv, o);
+    argc = cli_split_arguments(argc, argv, &o->args, &o->arg_count);
     int c, rc = 0;
     while (rc == 0 && (c = cli_next_option(argc, argv, ":b:k:m:c:t:h", longs, err)) != -1) {
         if (c == 'h') {
-            printf(help, device_options_help);
+            printf(help, device_options_help, snapshot_options_help);
             return 1;
         }
         rc = set_option(o, c, err);

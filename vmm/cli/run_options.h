@@ -5,20 +5,21 @@
 
 #include "devices/machine.h"
 #include "vmm/bundle/bundle.h"
-
-#define RUN_ENV_MAX 256u
+#include "vmm/cli/cli.h"
+#include "vmm/cli/snapshot_options.h"
 
 /* Strings are those of argv and environ. */
 struct run_options {
     const char *bundle, *kernel, *initrd, *cmdline_extra, *console, *warmup, *export_directory;
     uint64_t memory, cpus, timeout_ns;
     struct machine_devices devices;
-    struct mailbox_content mailbox;               /* for a bundle */
+    struct mailbox_content mailbox; /* for a bundle */
+    struct snapshot_options snapshot;
     char **args;                                  /* what came after "--": the command line */
     size_t arg_count;                             /* 0: the bundle's own */
     struct bundle_disk mounts[MACHINE_DISKS_MAX]; /* those of the disks that have one */
     size_t mount_count;
-    const char *env[RUN_ENV_MAX]; /* KEY=VALUE each */
+    const char *env[CLI_ENV_MAX]; /* KEY=VALUE each */
     size_t env_count;
     char image[4096]; /* directory of the image that was named: `bundle`, then */
     bool json;

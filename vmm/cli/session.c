@@ -37,6 +37,7 @@ struct session {
     uint64_t input_pushed_ns; /* CLOCK_MONOTONIC of the last offer */
     uint64_t input_resume_ns; /* no offer before: see handle_room() */
     bool input_ended, input_end_sent;
+    bool greeted; /* init's hello was acted upon */
     bool ended;
     bool flushing; /* the guest is over, its output is not */
 };
@@ -158,10 +159,10 @@ static void handle_room(struct session *s)
 
 static void handle_news(struct session *s)
 {
-    bool greeted = s->seen.hello;
     machine_observe(s->machine, &s->seen);
-    if (greeted || !s->seen.hello)
+    if (s->greeted || !s->seen.hello)
         return;
+    s->greeted = true;
     s->feeds_console = machine_streams_on_console(s->machine);
     /* Not before: until the workload can get a Ctrl-C, it is thaw that should. */
     if (s->config->terminal)
@@ -182,21 +183,45 @@ static int poll_timeout_ms(const struct session *s, uint64_t now)
         until = s->deadline_ns;
     if (input_waits(s) && s->input_resume_ns > now && s->input_resume_ns < until)
         until = s->input_resume_ns;
+    uint64_t wakeup_ns = s->config->capture ? capture_wakeup_ns(s->config->capture, s->machine) : 0;
+    if (wakeup_ns && wakeup_ns < until)
+        until = wakeup_ns;
     return until <= now ? 0 : (int)((until - now) / 1000000u) + 1;
+}
+
+static int time_is_up(const struct session *s, struct thaw_error *err)
+{
+    double seconds = (double)s->config->timeout_ns / 1e9;
+    if (s->config->capture)
+        return thaw_fail_as(err, THAW_FAIL_NOT_READY, ETIMEDOUT,
+                            "guest: no snapshot trigger fired within --timeout %.3g s", seconds);
+    return thaw_fail_as(err, THAW_FAIL_TIMEOUT, ETIMEDOUT,
+                        "guest: still running after --timeout %.3g s", seconds);
 }
 
 static int check_clock(struct session *s, struct thaw_error *err)
 {
     uint64_t now = clock_monotonic_ns();
     if (s->deadline_ns && now >= s->deadline_ns)
-        return thaw_fail_as(err, THAW_FAIL_TIMEOUT, ETIMEDOUT,
-                            "guest: still running after --timeout %.3g s",
-                            (double)s->config->timeout_ns / 1e9);
+        return time_is_up(s, err);
     if (now >= s->next_probe_ns) {
         vm_probe(s->machine->vm);
         s->next_probe_ns = now + PROBE_PERIOD_NS;
     }
     return 0;
+}
+
+/* Takes the snapshot when its time has come; the session is over with it. */
+static int check_trigger(struct session *s, struct thaw_error *err)
+{
+    struct capture *capture = s->config->capture;
+    if (!capture || s->ended)
+        return 0;
+    enum snapshot_trigger trigger = capture_due(capture, s->machine, &s->seen);
+    if (trigger == SNAPSHOT_TRIGGER_NONE)
+        return 0;
+    s->ended = true;
+    return capture_take(capture, s->machine, trigger, &s->seen, err);
 }
 
 /* One turn of the event loop. */
@@ -225,7 +250,9 @@ static int turn(struct session *s, struct thaw_error *err)
     else if (input_waits(s))
         push_input(s);
     int rc = fds[3].revents ? handle_signals(s, err) : 0;
-    return rc < 0 ? rc : check_clock(s, err);
+    if (rc == 0)
+        rc = check_trigger(s, err);
+    return rc < 0 || s->ended ? rc : check_clock(s, err);
 }
 
 /* Waits until the guest's output is written, still minding signals and the clock: a reader
@@ -287,6 +314,20 @@ static int explain(const struct session *s, const struct vm_end *end, int *statu
     return thaw_fail_as(err, THAW_FAIL_INTERNAL, EIO, "guest: ended for an unknown reason");
 }
 
+/* The end of a guest that a snapshot was wanted of. */
+static int explain_bake(const struct session *s, const struct vm_end *end, struct thaw_error *err)
+{
+    int status;
+    if (s->config->capture->report.taken)
+        return 0;
+    if (explain(s, end, &status, err) < 0) {
+        thaw_reclassify(err, THAW_FAIL_ENDED);
+        return thaw_context(err, "no snapshot was taken");
+    }
+    return thaw_fail_as(err, THAW_FAIL_ENDED, ESHUTDOWN,
+                        "guest: ended with status %d before a snapshot trigger fired", status);
+}
+
 static int run_to_end(struct session *s, struct session_result *result, struct thaw_error *err)
 {
     s->signal_fd = -1;
@@ -298,6 +339,9 @@ static int run_to_end(struct session *s, struct session_result *result, struct t
     s->signal_fd = signal_fd;
 
     int rc = machine_start(s->machine, err);
+    if (rc == 0 && s->config->started)
+        s->config->started(s->config->started_ctx);
+    handle_news(s); /* a restored guest's init has said hello long ago */
     while (rc == 0 && !s->ended)
         rc = turn(s, err);
     vm_stop(s->machine->vm);
@@ -308,7 +352,8 @@ static int run_to_end(struct session *s, struct session_result *result, struct t
     if (rc == 0)
         rc = flush_output(s, err);
     if (rc == 0)
-        rc = explain(s, &result->end, &result->status, err);
+        rc = s->config->capture ? explain_bake(s, &result->end, err)
+                                : explain(s, &result->end, &result->status, err);
     return rc < 0 ? rc : check_output(s, err);
 }
 

@@ -6,18 +6,21 @@
 #ifndef THAW_CLI_SESSION_H
 #define THAW_CLI_SESSION_H
 
-#include "devices/machine.h"
+#include "snapshot/capture.h"
 
 struct session_config {
     int input_fd;        /* the workload's stdin */
     bool terminal;       /* the workload has a pty: a terminal on input_fd is put into raw mode */
     uint64_t timeout_ns; /* from session_run() on; 0: none */
+    struct capture *capture;    /* a snapshot is wanted, and the session ends with it; NULL: none */
+    void (*started)(void *ctx); /* called once the guest runs; may be NULL */
+    void *started_ctx;
 };
 
 /* How it ended: exactly one of the two is meaningful. */
 struct session_result {
-    int status;                    /* the workload's, 0 to 255, when the call returned 0 */
-    struct vm_end end;             /* the VM's end as it was recorded */
+    int status;        /* the workload's, 0 to 255, when the call returned 0; 0 after a snapshot */
+    struct vm_end end; /* the VM's end as it was recorded */
     struct guest_observation seen; /* what the control port said, with its times */
 };
 

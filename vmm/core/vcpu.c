@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/core/vcpu.h"
 
+#include "vmm/base/clock.h"
 #include "vmm/base/kvm.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #define KICK_SIGNAL SIGRTMIN
 
@@ -106,7 +108,8 @@ static const char *internal_error_name(uint32_t suberror)
     }
 }
 
-/* The guest has left its mark (see struct vm): remember how many exits there were before this one. */
+/* The guest has left its mark (see struct vm): remember how many exits there were before this one.
+ */
 static void look_for_mark(struct vcpu *vcpu)
 {
     const volatile uint64_t *mark = vcpu->vm->mark;
@@ -120,6 +123,8 @@ static void look_for_mark(struct vcpu *vcpu)
 static bool handle_exit(struct vcpu *vcpu)
 {
     struct kvm_run *run = vcpu->run;
+    if (vcpu->first_exit_ns == 0)
+        vcpu->first_exit_ns = clock_monotonic_ns();
     look_for_mark(vcpu);
     switch (run->exit_reason) {
     case KVM_EXIT_IO:
@@ -180,6 +185,17 @@ static void run_guest(struct vcpu *vcpu)
     }
 }
 
+static void note_usage(struct vcpu *vcpu)
+{
+    struct rusage usage;
+    if (getrusage(RUSAGE_THREAD, &usage) < 0)
+        return;
+    vcpu->minor_faults += (uint64_t)usage.ru_minflt;
+    vcpu->major_faults += (uint64_t)usage.ru_majflt;
+    vcpu->system_ns +=
+        (uint64_t)usage.ru_stime.tv_sec * 1000000000u + (uint64_t)usage.ru_stime.tv_usec * 1000u;
+}
+
 static void *vcpu_main(void *argument)
 {
     struct vcpu *vcpu = argument;
@@ -187,6 +203,7 @@ static void *vcpu_main(void *argument)
     snprintf(name, sizeof(name), "vcpu%u", vcpu->index);
     pthread_setname_np(pthread_self(), name);
     run_guest(vcpu);
+    note_usage(vcpu);
     return NULL;
 }
 

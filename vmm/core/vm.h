@@ -58,8 +58,10 @@ struct vcpu {
     pthread_t thread;
     bool started;
     struct vcpu_exits exits;
-    uint64_t
-        exits_to_mark; /* one more than there were when *vm->mark was first seen set; 0: not yet */
+    uint64_t first_exit_ns; /* CLOCK_MONOTONIC of the first return from KVM_RUN; 0: none */
+    /* Of the thread, at its end: page faults, and the time that the kernel worked for it. */
+    uint64_t minor_faults, major_faults, system_ns;
+    uint64_t exits_to_mark; /* exits + 1 when *vm->mark was first seen set; 0: not yet */
     /* vm_probe(): asked by the owner, answered by the vCPU's thread. */
     atomic_bool probe;
     atomic_bool dead;

@@ -130,7 +130,8 @@ unit-san: $(O)/unit-tests-san $(O)/thaw-image
 FUZZ_SRC     := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,$(O)/fuzz/%,$(FUZZ_SRC))
 FUZZ_LIB_SRC := $(filter-out devices/machine.c,$(wildcard vmm/base/*.c devices/*.c devices/virtio/*.c)) \
-                vmm/core/loop.c vmm/core/bus.c $(UNIT_INIT_SRC)
+                vmm/core/loop.c vmm/core/bus.c $(wildcard snapshot/*.c) vmm/arch/$(ARCH)/vm.c \
+                $(UNIT_INIT_SRC)
 $(O)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$<)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -pthread $(FUZZ_WARN) $(SANITIZE) \

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/init-oci/cgroup.h"
 
+#include "guest/init-oci/clock.h"
 #include "guest/init-oci/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #define CONTROLLER_MAX 32
+#define EVENTS_MAX     256
 
 /* ---- the directories, top down ------------------------------------------------------------ */
 
@@ -134,19 +137,64 @@ static int attach_filter(int cgroup, const struct spec *spec, struct failure *fa
     return 0;
 }
 
-int cgroup_create(const struct spec *spec, struct failure *failure)
+static int open_directory(const struct spec *spec, struct failure *failure)
 {
-    cleanup_close int cgroup = make_path(spec, failure);
-    if (cgroup < 0)
-        return take_fd(&cgroup);
-    int rc = write_files(cgroup, spec, failure);
+    cleanup_close int dir = make_path(spec, failure);
+    if (dir < 0)
+        return take_fd(&dir);
+    int rc = write_files(dir, spec, failure);
     if (rc == 0)
-        rc = attach_filter(cgroup, spec, failure);
-    return rc < 0 ? rc : take_fd(&cgroup);
+        rc = attach_filter(dir, spec, failure);
+    return rc < 0 ? rc : take_fd(&dir);
 }
 
-int cgroup_kill(int cgroup, struct failure *failure)
+int cgroup_create(const struct spec *spec, struct cgroup *cgroup, struct failure *failure)
 {
-    int rc = file_write_value(cgroup, "cgroup.kill", "1");
+    cgroup->dir = open_directory(spec, failure);
+    if (cgroup->dir < 0)
+        return cgroup->dir;
+    cgroup->events = openat(cgroup->dir, "cgroup.events", O_RDONLY | O_CLOEXEC);
+    return cgroup->events < 0 ? fail(failure, errno, "cgroup.events") : 0;
+}
+
+int cgroup_kill(const struct cgroup *cgroup, struct failure *failure)
+{
+    int rc = file_write_value(cgroup->dir, "cgroup.kill", "1");
     return rc < 0 ? fail(failure, -rc, "cgroup.kill") : 0;
+}
+
+/* ---- events, and standing still ----------------------------------------------------------- */
+
+struct cgroup_events cgroup_read_events(const struct cgroup *cgroup)
+{
+    char text[EVENTS_MAX];
+    ssize_t n = cgroup->events < 0 ? 0 : pread(cgroup->events, text, sizeof(text), 0);
+    return cgroup_events_parse(text, n < 0 ? 0 : (size_t)n);
+}
+
+static bool await_frozen(const struct cgroup *cgroup, int timeout_ms)
+{
+    struct pollfd change = {.fd = cgroup->events, .events = POLLPRI};
+    int64_t deadline_ms = clock_ms() + timeout_ms;
+    while (!cgroup_read_events(cgroup).frozen) {
+        int64_t left_ms = deadline_ms - clock_ms();
+        if (left_ms <= 0 || (poll(&change, 1, (int)left_ms) < 0 && errno != EINTR))
+            return false;
+    }
+    return true;
+}
+
+int cgroup_freeze(const struct cgroup *cgroup, int timeout_ms)
+{
+    if (cgroup->dir < 0)
+        return 0;
+    int rc = file_write_value(cgroup->dir, "cgroup.freeze", "1");
+    if (rc < 0)
+        return rc;
+    return await_frozen(cgroup, timeout_ms) ? 0 : -ETIMEDOUT;
+}
+
+int cgroup_thaw(const struct cgroup *cgroup)
+{
+    return cgroup->dir < 0 ? 0 : file_write_value(cgroup->dir, "cgroup.freeze", "0");
 }

@@ -6,17 +6,32 @@
 #ifndef THAW_INIT_CGROUP_H
 #define THAW_INIT_CGROUP_H
 
+#include "guest/init-oci/cgroup_events.h"
 #include "guest/init-oci/failure.h"
 #include "guest/init-oci/spec.h"
 
 #define CGROUP_MOUNT "/sys/fs/cgroup"
 
+/* Descriptors; -1 where there is none. */
+struct cgroup {
+    int dir;
+    int events; /* cgroup.events: poll(2) it for POLLPRI */
+};
+
 /* Makes spec->cgroup_path with what lies above it, turns on the controllers that its files need,
- * writes the files, attaches the device filter. Returns a descriptor of the directory, the
- * caller's, or a negative errno. */
-int cgroup_create(const struct spec *spec, struct failure *failure);
+ * writes the files, attaches the device filter. Fills `cgroup`. */
+int cgroup_create(const struct spec *spec, struct cgroup *cgroup, struct failure *failure);
 
 /* Kills every process in the cgroup and below (cgroup.kill, Linux 5.14). */
-int cgroup_kill(int cgroup, struct failure *failure);
+int cgroup_kill(const struct cgroup *cgroup, struct failure *failure);
+
+/* What cgroup.events says now; reading it also arms the next poll. Nothing where there is no
+ * cgroup. */
+struct cgroup_events cgroup_read_events(const struct cgroup *cgroup);
+
+/* Stops every process in the cgroup and below, and waits until each has stopped, for at most
+ * `timeout_ms`. -ETIMEDOUT: some go on. */
+int cgroup_freeze(const struct cgroup *cgroup, int timeout_ms);
+int cgroup_thaw(const struct cgroup *cgroup);
 
 #endif

@@ -8,15 +8,10 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 
-#define SIGNAL_MAX   64
-#define TEMT_IS_SET  0x01u /* TIOCSER_TEMT, linux/serial.h */
-#define STDIN_MAX    ((uint64_t)INT64_MAX)
-#define WINDOW_MAX   UINT16_MAX
-#define DECIMAL_BASE 10
+#define TEMT_IS_SET 0x01u /* TIOCSER_TEMT, linux/serial.h */
 
 /* ---- the UART ----------------------------------------------------------------------------- */
 
@@ -81,91 +76,10 @@ int control_fill(struct control *control)
     return n == 0 ? -EPIPE : 0; /* the line hung up, which a UART without a modem never does */
 }
 
-/* Expects ` <key>=<number>` of at most `max`; returns what follows, or NULL. */
-static const char *number_field(const char *at, const char *key, uint64_t max, uint64_t *value)
-{
-    size_t length = strlen(key);
-    if (!at || *at != ' ' || strncmp(at + 1, key, length) != 0 || at[length + 1] != '=')
-        return NULL;
-    at += length + 2;
-    if (*at < '0' || *at > '9')
-        return NULL;
-    for (*value = 0; *at >= '0' && *at <= '9'; at++) {
-        uint64_t digit = (uint64_t)(*at - '0');
-        if (*value > (max - digit) / DECIMAL_BASE)
-            return NULL;
-        *value = *value * DECIMAL_BASE + digit;
-    }
-    return at;
-}
-
-static const char *after(const char *line, const char *verb)
-{
-    size_t length = strlen(verb);
-    return strncmp(line, verb, length) == 0 ? line + length : NULL;
-}
-
-static bool complete(const char *at)
-{
-    return at && *at == '\0';
-}
-
-static bool parse_winsize(const char *at, struct control_request *request)
-{
-    uint64_t rows = 0;
-    uint64_t cols = 0;
-    at = number_field(at, "rows", WINDOW_MAX, &rows);
-    at = number_field(at, "cols", WINDOW_MAX, &cols);
-    if (!complete(at))
-        return false;
-    request->kind = CONTROL_REQUEST_WINSIZE;
-    request->rows = (uint16_t)rows;
-    request->cols = (uint16_t)cols;
-    return true;
-}
-
-static bool parse_line(const char *line, struct control_request *request)
-{
-    *request = (struct control_request){0};
-    const char *at = after(line, THAW_REQ_SIGNAL);
-    if (complete(number_field(at, "number", SIGNAL_MAX, &request->number))) {
-        request->kind = CONTROL_REQUEST_SIGNAL;
-        return request->number > 0;
-    }
-    at = after(line, THAW_REQ_STDIN_EOF);
-    if (complete(number_field(at, "bytes", STDIN_MAX, &request->number))) {
-        request->kind = CONTROL_REQUEST_STDIN_EOF;
-        return true;
-    }
-    return parse_winsize(after(line, THAW_REQ_WINSIZE), request);
-}
-
-/* Returns whether `byte` completed a request. */
-static bool take_byte(struct control *control, char byte, struct control_request *request)
-{
-    bool between_lines = control->line_length == 0 && !control->line_too_long;
-    if (byte == THAW_DOORBELL && between_lines) {
-        *request = (struct control_request){.kind = CONTROL_REQUEST_DOORBELL};
-        return true;
-    }
-    if (byte != '\n') {
-        if (control->line_length < THAW_CONTROL_LINE_MAX)
-            control->line[control->line_length++] = byte;
-        else
-            control->line_too_long = true;
-        return false;
-    }
-    bool usable = !control->line_too_long;
-    control->line[control->line_length] = '\0';
-    control->line_length = 0;
-    control->line_too_long = false;
-    return usable && parse_line(control->line, request);
-}
-
 bool control_next(struct control *control, struct control_request *request)
 {
     while (control->input_start < control->input_end) {
-        if (take_byte(control, control->input[control->input_start++], request))
+        if (request_parser_feed(&control->parser, control->input[control->input_start++], request))
             return true;
     }
     return false;

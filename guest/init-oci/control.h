@@ -7,11 +7,7 @@
 #define THAW_INIT_CONTROL_H
 
 #include "guest/init-oci/failure.h"
-#include "thaw/wire.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "guest/init-oci/requests.h"
 
 struct control {
     int fd; /* -1: not open */
@@ -20,24 +16,7 @@ struct control {
     char input[64];
     size_t input_start, input_end;
 
-    /* The line being received. A longer one is dropped whole. */
-    char line[THAW_CONTROL_LINE_MAX + 1];
-    size_t line_length;
-    bool line_too_long;
-};
-
-/* What the monitor asks for. Lines that are nothing of this are dropped. */
-enum control_request_kind {
-    CONTROL_REQUEST_DOORBELL,
-    CONTROL_REQUEST_SIGNAL,    /* number, 1 to 64 */
-    CONTROL_REQUEST_STDIN_EOF, /* number: bytes in all */
-    CONTROL_REQUEST_WINSIZE,   /* rows, cols */
-};
-
-struct control_request {
-    enum control_request_kind kind;
-    uint64_t number;
-    uint16_t rows, cols;
+    struct request_parser parser;
 };
 
 /* Opens a UART: raw (bytes are exact), close-on-exec. `blocking` says how reads and writes

@@ -8,12 +8,12 @@
 
 #include "guest/init-oci/failure.h"
 #include "guest/init-oci/mailbox.h"
+#include "guest/init-oci/namespaces.h"
 
-#include <stdbool.h>
-
-/* Applies entropy, time, host name and network of a valid message, in this order, and wipes the
- * entropy. `workload` is a pidfd whose UTS namespace gets the host name; -1: init's own. */
-int identity_apply(const struct mailbox *mailbox, struct mailbox_message *message, int workload,
-                   struct failure *failure);
+/* Applies entropy, time, host name and network of a valid message, in this order. The host name is
+ * the workload's, or init's own while `namespaces` has none. Entropy and time are good once: they
+ * are struck out of the message, and a second call applies the rest alone. */
+int identity_apply(const struct mailbox *mailbox, struct mailbox_message *message,
+                   const struct namespaces *namespaces, struct failure *failure);
 
 #endif

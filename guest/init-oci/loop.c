@@ -3,6 +3,7 @@
 
 #include "guest/init-oci/file.h"
 #include "guest/init-oci/limits.h"
+#include "guest/init-oci/quiet.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -15,7 +16,9 @@ enum poll_index {
     POLL_CONTROL,
     POLL_SIGNALS,
     POLL_REPORTS,
-    POLL_STREAMS,
+    POLL_SURVIVORS,
+    POLL_WATCH,
+    POLL_STREAMS = POLL_WATCH + WATCH_POLL_COUNT,
     POLL_COUNT = POLL_STREAMS + STREAMS_POLL_COUNT,
 };
 
@@ -31,7 +34,7 @@ static void signal_workload(const struct init *init, int number)
 }
 
 /* A doorbell that nobody waits for says nothing. */
-static void handle_request(struct init *init, const struct control_request *request)
+void init_heed(struct init *init, const struct control_request *request)
 {
     switch (request->kind) {
     case CONTROL_REQUEST_SIGNAL:
@@ -43,37 +46,45 @@ static void handle_request(struct init *init, const struct control_request *requ
     case CONTROL_REQUEST_WINSIZE:
         streams_set_size(&init->streams, request->rows, request->cols);
         break;
+    case CONTROL_REQUEST_QUIESCE:
     case CONTROL_REQUEST_DOORBELL:
         break;
     }
 }
 
-static void handle_control(struct init *init)
+static int handle_control(struct init *init, struct failure *failure)
 {
     struct control_request request;
     if (control_fill(&init->control) < 0)
         file_close(&init->control.fd);
-    while (control_next(&init->control, &request))
-        handle_request(init, &request);
-}
-
-int init_hold(struct init *init, struct failure *failure)
-{
-    struct control_request request;
-    control_send(&init->control, THAW_MSG_PRE_EXEC);
-    for (;;) {
-        while (control_next(&init->control, &request)) {
-            if (request.kind == CONTROL_REQUEST_DOORBELL)
-                return 0;
-            handle_request(init, &request);
-        }
-        int rc = control_fill(&init->control);
-        if (rc < 0)
-            return fail(failure, -rc, "%s", THAW_CONTROL_TTY);
+    int rc = 0;
+    while (rc == 0 && control_next(&init->control, &request)) {
+        if (request.kind == CONTROL_REQUEST_QUIESCE)
+            rc = quiet_quiesce(init, request.number, failure);
+        else
+            init_heed(init, &request);
     }
+    return rc;
 }
 
 /* ---- children ----------------------------------------------------------------------------- */
+
+void init_report_survivors(struct init *init)
+{
+    if (init->lingers && init->watch.wants_listeners && !watch_look(&init->watch, &init->control))
+        control_send(&init->control, THAW_MSG_NO_LISTENER);
+}
+
+/* A workload that goes into the background is let, where the monitor has ever waited for it to
+ * listen: else the end of its first process would be the end of what was waited for. */
+static void note_end(struct init *init, int status)
+{
+    init->ended = true;
+    init->status = WIFSIGNALED(status) ? SIGNAL_STATUS + WTERMSIG(status) : WEXITSTATUS(status);
+    init->lingers = init->ready && init->status == 0 && init->watch.ever_wanted_listeners &&
+                    cgroup_read_events(&init->cgroup).populated;
+    init_report_survivors(init);
+}
 
 static void reap(struct init *init)
 {
@@ -84,10 +95,8 @@ static void reap(struct init *init)
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        if (pid != init->child.pid)
-            continue;
-        init->ended = true;
-        init->status = WIFSIGNALED(status) ? SIGNAL_STATUS + WTERMSIG(status) : WEXITSTATUS(status);
+        if (pid == init->child.pid)
+            note_end(init, status);
     }
 }
 
@@ -119,7 +128,7 @@ static int handle_report(struct init *init, struct failure *failure)
         return handle_created(init, &report, failure);
     case CHILD_READY:
         init->ready = true;
-        return 0;
+        return namespaces_open(init->child.pid, &init->namespaces, failure);
     case CHILD_FAILED:
         *failure = report.failure;
         return -ECHILD;
@@ -142,6 +151,9 @@ static int wait_once(struct init *init, struct pollfd fds[POLL_COUNT], struct fa
     fds[POLL_CONTROL] = (struct pollfd){.fd = init->control.fd, .events = POLLIN};
     fds[POLL_SIGNALS] = (struct pollfd){.fd = init->signals, .events = POLLIN};
     fds[POLL_REPORTS] = (struct pollfd){.fd = init->child.reports, .events = POLLIN};
+    fds[POLL_SURVIVORS] =
+        (struct pollfd){.fd = init->lingers ? init->cgroup.events : -1, .events = POLLPRI};
+    watch_poll(&init->watch, fds + POLL_WATCH);
     streams_poll(&init->streams, fds + POLL_STREAMS);
     if (poll(fds, POLL_COUNT, -1) >= 0 || errno == EINTR)
         return 0;
@@ -164,7 +176,11 @@ int init_wait(struct init *init, init_condition *condition, struct failure *fail
             rc = check_child(init, failure);
         if (rc < 0)
             return rc;
-        if (fds[POLL_CONTROL].revents)
-            handle_control(init);
+        if (fds[POLL_SURVIVORS].revents)
+            init->lingers = cgroup_read_events(&init->cgroup).populated;
+        watch_serve(&init->watch, fds + POLL_WATCH, &init->control);
+        rc = fds[POLL_CONTROL].revents ? handle_control(init, failure) : 0;
+        if (rc < 0)
+            return rc;
     }
 }

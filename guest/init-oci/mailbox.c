@@ -2,6 +2,7 @@
 #define XXH_INLINE_ALL
 #include "guest/init-oci/mailbox.h"
 
+#include "guest/init-oci/clock.h"
 #include "guest/init-oci/file.h"
 
 #include <fcntl.h>
@@ -9,8 +10,6 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <xxhash.h>
-
-#define NS_PER_SEC 1000000000ull
 
 void mailbox_map(struct mailbox *mailbox)
 {
@@ -114,13 +113,6 @@ void mailbox_forget_entropy(const struct mailbox *mailbox, struct mailbox_messag
                    sizeof(message->header.entropy));
 }
 
-static uint64_t now_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec;
-}
-
 static void report(const struct mailbox *mailbox, size_t offset, uint64_t value)
 {
     if (mailbox->window)
@@ -129,11 +121,12 @@ static void report(const struct mailbox *mailbox, size_t offset, uint64_t value)
 
 void mailbox_report_resumed(const struct mailbox *mailbox)
 {
-    report(mailbox, offsetof(struct thaw_mailbox_report, resumed_ns), now_ns(CLOCK_MONOTONIC));
+    report(mailbox, offsetof(struct thaw_mailbox_report, resumed_ns), clock_ns(CLOCK_MONOTONIC));
 }
 
 void mailbox_report_exec(const struct mailbox *mailbox)
 {
-    report(mailbox, offsetof(struct thaw_mailbox_report, exec_ns), now_ns(CLOCK_MONOTONIC));
-    report(mailbox, offsetof(struct thaw_mailbox_report, exec_realtime_ns), now_ns(CLOCK_REALTIME));
+    report(mailbox, offsetof(struct thaw_mailbox_report, exec_ns), clock_ns(CLOCK_MONOTONIC));
+    report(mailbox, offsetof(struct thaw_mailbox_report, exec_realtime_ns),
+           clock_ns(CLOCK_REALTIME));
 }

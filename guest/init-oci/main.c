@@ -6,11 +6,12 @@
  */
 #include "guest/init-oci/init.h"
 
-#include "guest/init-oci/cgroup.h"
+#include "guest/init-oci/clock.h"
 #include "guest/init-oci/disks.h"
 #include "guest/init-oci/file.h"
 #include "guest/init-oci/identity.h"
 #include "guest/init-oci/network.h"
+#include "guest/init-oci/quiet.h"
 #include "guest/init-oci/rootfs.h"
 
 #include <errno.h>
@@ -102,6 +103,17 @@ static int open_ports(struct init *init, struct failure *failure)
     return 0;
 }
 
+/* Without a valid mailbox init never holds, and touches the window no more. */
+static int read_mailbox(struct init *init, struct failure *failure)
+{
+    mailbox_map(&init->mailbox);
+    if (!mailbox_read(&init->mailbox, &init->message)) {
+        init->mailbox.window = NULL;
+        return 0;
+    }
+    return watch_follow(&init->watch, &init->message.header, failure);
+}
+
 static int bring_up(struct init *init, struct failure *failure)
 {
     umask(0022);
@@ -115,7 +127,11 @@ static int bring_up(struct init *init, struct failure *failure)
     if (rc == 0)
         rc = open_ports(init, failure);
     if (rc == 0)
+        rc = read_mailbox(init, failure);
+    if (rc == 0)
         rc = network_loopback_up(failure);
+    if (rc == 0)
+        watch_start(&init->watch);
     return rc;
 }
 
@@ -149,14 +165,14 @@ static int prepare_workload(struct init *init, struct failure *failure)
         rc = disks_mount(&init->spec, failure);
     if (rc < 0)
         return rc;
-    init->cgroup = cgroup_create(&init->spec, failure);
-    if (init->cgroup < 0)
-        return init->cgroup;
+    rc = cgroup_create(&init->spec, &init->cgroup, failure);
+    if (rc < 0)
+        return rc;
 
     int ends[3] = {-1, -1, -1};
     rc = streams_open(&init->streams, &init->spec, ends, failure);
     if (rc == 0)
-        rc = child_start(&init->spec, init->cgroup, ends, &init->child, failure);
+        rc = child_start(&init->spec, init->cgroup.dir, ends, &init->child, failure);
     for (int i = 0; i < 3; i++)
         file_close(&ends[i]);
     return rc < 0 ? rc : init_wait(init, is_ready, failure);
@@ -169,28 +185,13 @@ static bool must_hold(const struct init *init)
     return init->message.valid && (init->message.header.flags & THAW_MAILBOX_HOLD);
 }
 
-/* Here the monitor may write a snapshot. Everything that was said before is out, so that a
- * resumed clone does not repeat it. */
-static int hold(struct init *init, struct failure *failure)
-{
-    streams_flush(&init->streams);
-    int rc = init_hold(init, failure);
-    if (rc < 0)
-        return rc;
-    mailbox_report_resumed(&init->mailbox);
-    mailbox_message_free(&init->message);
-    if (!mailbox_read(&init->mailbox, &init->message))
-        return fail_plainly(failure, "mailbox: not valid after the doorbell");
-    return 0;
-}
-
+/* What the mailbox says of a boot. It was written before the guest's clocks began. */
 static int apply_identity(struct init *init, struct failure *failure)
 {
     if (!init->message.valid)
         return 0;
-    bool own_names = init->spec.namespaces & CLONE_NEWUTS;
-    return identity_apply(&init->mailbox, &init->message, own_names ? init->child.pidfd : -1,
-                          failure);
+    init->message.header.wall_clock_ns += clock_ns(CLOCK_MONOTONIC);
+    return identity_apply(&init->mailbox, &init->message, &init->namespaces, failure);
 }
 
 /* THAW_GENERATION comes first, so that the invocation's own environment may override it. */
@@ -217,6 +218,7 @@ static int release(struct init *init, struct failure *failure)
         .envp = envp,
         .envc = message->valid ? envc + 1 : 0,
     };
+    watch_workload(&init->watch);
     mailbox_report_exec(&init->mailbox);
     return child_release(&init->child, &invocation, failure);
 }
@@ -235,20 +237,18 @@ static int let_go(struct init *init, struct failure *failure)
     return rc;
 }
 
-/* Without a valid mailbox init never holds, and touches the window no more. */
+/* A mailbox that a held init finds after the doorbell may say HOLD once more: a snapshot of a clone
+ * that has not begun yet. */
 static int reach_instant(struct init *init, struct failure *failure)
 {
-    mailbox_map(&init->mailbox);
-    if (!mailbox_read(&init->mailbox, &init->message))
-        init->mailbox.window = NULL;
-    bool held = must_hold(init);
     int rc = 0;
-    if (held)
-        rc = hold(init, failure);
-    else
+    bool held = must_hold(init);
+    if (!held) {
         control_send(&init->control, THAW_MSG_PRE_EXEC);
-    if (rc == 0)
         rc = apply_identity(init, failure);
+    }
+    while (rc == 0 && must_hold(init))
+        rc = quiet_hold(init, failure);
     if (rc < 0)
         return rc;
     /* After a resume the mailbox's report says it, which costs no exit. */
@@ -261,7 +261,7 @@ static int reach_instant(struct init *init, struct failure *failure)
 
 static bool has_ended(const struct init *init)
 {
-    return init->ended;
+    return init->ended && !init->lingers;
 }
 
 static bool has_said_all(const struct init *init)
@@ -274,7 +274,7 @@ static int see_it_end(struct init *init, struct failure *failure)
 {
     int rc = init_wait(init, has_ended, failure);
     if (rc == 0)
-        rc = cgroup_kill(init->cgroup, failure);
+        rc = cgroup_kill(&init->cgroup, failure);
     streams_end(&init->streams);
     if (rc == 0)
         rc = init_wait(init, has_said_all, failure);
@@ -329,7 +329,10 @@ int main(void)
     if (init) {
         init->control.fd = -1;
         init->child = (struct child){.pid = -1, .pidfd = -1, .reports = -1, .orders = -1};
+        init->cgroup = (struct cgroup){.dir = -1, .events = -1};
+        init->namespaces = NAMESPACES_NONE;
         streams_init(&init->streams);
+        watch_init(&init->watch);
         if (run(init, &failure) < 0)
             report_failure(init, &failure);
         if (init->control.fd >= 0)

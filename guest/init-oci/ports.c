@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/init-oci/ports.h"
 
+#include "guest/init-oci/clock.h"
 #include "guest/init-oci/file.h"
 #include "thaw/wire.h"
 
@@ -12,15 +13,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define DRIVER      "/sys/bus/virtio/drivers/virtio_console"
 #define CLASS       "/sys/class/virtio-ports"
 #define PORTS       3
 #define WAIT_MS     2000 /* for a console of somebody else's, which never has these ports */
 #define NODE_MAX    300
-#define NS_PER_MS   1000000
-#define MS_PER_S    1000
 #define KERNEL_SAYS 1 /* multicast group of the kernel's own uevents */
 
 static const char *const names[PORTS] = {THAW_PORT_STDIN, THAW_PORT_STDOUT, THAW_PORT_STDERR};
@@ -79,19 +77,12 @@ static int listen_to_kernel(void)
     return fd;
 }
 
-static long now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * MS_PER_S + now.tv_nsec / NS_PER_MS;
-}
-
 /* Whatever it says, the answer is in sysfs. False: it said nothing until the deadline. */
-static bool hear(int kernel, long deadline_ms)
+static bool hear(int kernel, int64_t deadline_ms)
 {
     char message[2048];
     struct pollfd wait = {.fd = kernel, .events = POLLIN};
-    long left = deadline_ms - now_ms();
+    int64_t left = deadline_ms - clock_ms();
     if (left <= 0 || poll(&wait, 1, (int)left) <= 0)
         return false;
     while (recv(kernel, message, sizeof(message), 0) > 0)
@@ -103,7 +94,7 @@ static bool hear(int kernel, long deadline_ms)
 static bool wait_for_nodes(char nodes[PORTS][NODE_MAX])
 {
     cleanup_close int kernel = listen_to_kernel();
-    long deadline_ms = now_ms() + WAIT_MS;
+    int64_t deadline_ms = clock_ms() + WAIT_MS;
     while (!scan(nodes)) {
         if (!hear(kernel, deadline_ms))
             return false;

@@ -367,27 +367,36 @@ static void push_out(struct stream_output *output)
     output->is_full = false;
 }
 
-/* One read takes all that a pipe can hold (64 KiB), so nothing older than the call is left, and a
- * process that goes on writing does not keep init here. A pty gives at most 4 KiB at a time, and
- * holds little more. */
-static void flush_output(struct streams *streams, struct stream_output *output)
+/* A pty gives at most 4 KiB at a time. */
+static void flush_output(struct streams *streams, struct stream_output *output, size_t limit)
 {
-    size_t left = STREAMS_BUFFER_SIZE;
     push_out(output);
-    while (output->from >= 0 && left > 0) {
-        if (!fill(&output->buffer, output->from, left))
+    while (output->from >= 0 && limit > 0) {
+        if (!fill(&output->buffer, output->from, limit))
             end_output(streams, output);
         if (is_empty(&output->buffer))
             break;
-        left -= output->buffer.end;
+        limit -= output->buffer.end;
         push_out(output);
     }
 }
 
-void streams_flush(struct streams *streams)
+static void flush_outputs(struct streams *streams, size_t limit)
 {
     for (int i = 0; i < 2; i++)
-        flush_output(streams, &streams->outputs[i]);
+        flush_output(streams, &streams->outputs[i], limit);
     if (streams->console >= 0)
         uart_drain(streams->console);
+}
+
+/* As much as a pipe can hold that nobody has enlarged: a process that goes on writing does not
+ * keep init here. */
+void streams_flush(struct streams *streams)
+{
+    flush_outputs(streams, STREAMS_BUFFER_SIZE);
+}
+
+void streams_drain(struct streams *streams)
+{
+    flush_outputs(streams, SIZE_MAX);
 }

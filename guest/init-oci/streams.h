@@ -104,4 +104,8 @@ bool streams_are_done(const struct streams *streams);
  * that is stopped. */
 void streams_flush(struct streams *streams);
 
+/* The same for all that the workload has written, however large its pipes are: while it stands
+ * still. */
+void streams_drain(struct streams *streams);
+
 #endif

@@ -404,6 +404,25 @@ static int get_machine(struct snapshot_meta *meta, const json_t *root, struct th
     return rc == 0 ? get_devices(meta, machine, err) : rc;
 }
 
+static int get_times(struct snapshot_times *times, const json_t *root, struct thaw_error *err)
+{
+    const json_t *json = json_object_get(root, "times_ms");
+    const struct {
+        const char *key;
+        double *value;
+    } all[] = {{"boot", &times->boot_ms},
+               {"trigger", &times->trigger_ms},
+               {"quiesce", &times->quiesce_ms},
+               {"capture", &times->capture_ms}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        const json_t *value = json_object_get(json, all[i].key);
+        if (!json_is_number(value))
+            return bad(err, "times_ms");
+        *all[i].value = json_number_value(value);
+    }
+    return 0;
+}
+
 /* For people, and for a snapshot of the restored guest. */
 static int get_story(struct snapshot_meta *meta, const json_t *root, struct thaw_error *err)
 {
@@ -417,6 +436,8 @@ static int get_story(struct snapshot_meta *meta, const json_t *root, struct thaw
     if (rc == 0)
         rc = get_number(root, "generation", 1, INT32_MAX, &generation, err);
     meta->generation = (unsigned)generation;
+    if (rc == 0)
+        rc = get_times(&meta->times, root, err);
     if (rc == 0)
         rc = get_text(root, "trigger", name, sizeof(name), err);
     for (meta->trigger = SNAPSHOT_TRIGGER_WALL_CLOCK; rc == 0 && meta->trigger > 0; meta->trigger--)

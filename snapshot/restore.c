@@ -145,7 +145,7 @@ int restore_open(struct restore *r, const struct restore_config *config, struct 
 
 void restore_close(struct restore *r)
 {
-    memory_load_free(r->load);
+    restore_stop(r);
     restore_plan_free(&r->plan);
     if (r->has_working_set)
         working_set_close(&r->working_set);
@@ -274,6 +274,8 @@ static int begin_memory(struct restore *r, struct guest_memory *memory, struct t
     int rc = guest_memory_create(memory, r->map.regions, r->map.region_count, err);
     if (rc < 0 || r->stream)
         return rc;
+    if (r->config.record)
+        return recorder_begin(&r->recorder, memory, r->memory_fd, &r->map, false, err);
     const struct memory_source source = {
         .map = &r->map,
         .memory_fd = r->memory_fd,
@@ -410,8 +412,20 @@ void restore_running(struct restore *r)
         memory_load_populate(r->load);
 }
 
+int restore_record(struct restore *r, struct thaw_error *err)
+{
+    cleanup_page_runs struct page_runs order = {0};
+    bool approximate;
+    int rc = recorder_stop(r->recorder, &order, &approximate, err);
+    return rc < 0 ? rc
+                  : working_set_write(r->dir_fd, r->memory_fd, &r->state.header, &r->map, &order,
+                                      approximate, err);
+}
+
 void restore_stop(struct restore *r)
 {
+    recorder_free(r->recorder);
+    r->recorder = NULL;
     memory_load_free(r->load);
     r->load = NULL;
 }

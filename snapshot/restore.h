@@ -18,6 +18,7 @@
 #include "snapshot/load.h"
 #include "snapshot/meta.h"
 #include "snapshot/publish.h"
+#include "snapshot/recorder.h"
 #include "snapshot/stream.h"
 
 /* A piece of the host's that is elsewhere than it was: "--disk root=/srv/root.img". */
@@ -31,6 +32,7 @@ struct restore_config {
     enum restore_mode mode;
     enum arch_clock clock;
     bool verify;      /* read every page and compare its checksum, before anything runs */
+    bool record;      /* take notes of the pages that the guest wants, see restore_record() */
     bool no_io_uring; /* read by threads, as where it is refused */
 
     unsigned disk_count;
@@ -61,6 +63,7 @@ struct restore {
     struct working_set working_set;
     struct restore_plan plan;
     struct memory_load *load;
+    struct recorder *recorder;
     struct memory_load_stats stats;
     struct machine_devices devices; /* what the machine is built with */
     struct restore_times times;
@@ -82,6 +85,10 @@ int restore_build(struct restore *restore, const struct mailbox_content *mailbox
 /* Reads every page, the working set and the disks' files, and compares their checksums. */
 int restore_verify(struct restore *restore, void (*progress)(void *ctx, uint64_t pages), void *ctx,
                    struct thaw_error *err);
+
+/* Of a restore with `record` whose guest does not run (any more): writes the working set into the
+ * snapshot's directory. Before restore_stop(). */
+int restore_record(struct restore *restore, struct thaw_error *err);
 
 void restore_running(struct restore *restore);
 void restore_stop(struct restore *restore);

@@ -10,7 +10,7 @@ _start:
     print CONSOLE, "starts\n"
     movl $NONCE, %ebx
     movl %ebx, 0x200000
-    movl $3000000, %eax
+    movl $100000, %eax
 1:  incl %ebx
     incl 0x200000
     decl %eax
@@ -18,7 +18,7 @@ _start:
     print CONSOLE, "goes on\n"
     cmpl %ebx, 0x200000
     jne 2f
-    cmpl $(NONCE + 3000000), %ebx
+    cmpl $(NONCE + 100000), %ebx
     jne 2f
     shut_down 7
 2:  shut_down 8

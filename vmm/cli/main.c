@@ -14,6 +14,7 @@ static const struct verb {
 } verbs[] = {
     {"run", "boot a microVM and run a workload in it, or freeze it", cli_run},
     {"restore", "go on with a frozen one, any number of times", cli_restore},
+    {"snapshot", "inspect, verify, pack and unpack snapshots", cli_snapshot},
     {"image", "import container images for run, list and remove them", cli_image},
     {"doctor", "say what this host can run, and what to mend", cli_doctor},
 };

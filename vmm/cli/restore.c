@@ -116,6 +116,7 @@ static int run_session(struct run *run, struct machine *machine, int input_fd,
 static int thaw_guest(struct run *run, const struct mailbox_content *mailbox, int input_fd,
                       struct thaw_error *err)
 {
+    const struct restore_options *o = run->options;
     session_block_signals();
     cleanup_machine struct machine *machine = NULL;
     int rc = restore_build(&run->restore, mailbox, &machine, err);
@@ -124,6 +125,10 @@ static int thaw_guest(struct run *run, const struct mailbox_content *mailbox, in
     if (rc == 0)
         rc = run_session(run, machine, input_fd, err);
     run->result->restore = run->restore.times;
+    if (o->config.record && (rc == 0 || err->failure == THAW_FAIL_TIMEOUT)) {
+        *err = (struct thaw_error){0};
+        rc = restore_record(&run->restore, err);
+    }
     /* What happens beside the guest ends before its memory goes. */
     restore_stop(&run->restore);
     capture_end(&run->capture);
@@ -232,7 +237,7 @@ int cli_restore(int argc, char **argv)
     struct run_result result = {.started_ns = clock_monotonic_ns()};
     struct thaw_error err = {0};
     struct restore_options options;
-    int rc = restore_options_parse(&options, argc, argv, &err);
+    int rc = restore_options_parse(&options, false, argc, argv, &err);
     if (rc > 0)
         return 0;
     struct run run = {.options = &options, .result = &result, .capture = {.publish = PUBLISH_NONE}};
@@ -250,4 +255,19 @@ int cli_restore(int argc, char **argv)
     else if (err.code)
         cli_report(&err);
     return status;
+}
+
+int cli_record(int argc, char **argv, struct thaw_error *err)
+{
+    struct run_result result = {.started_ns = clock_monotonic_ns()};
+    struct restore_options options;
+    int rc = restore_options_parse(&options, true, argc, argv, err);
+    if (rc != 0)
+        return rc;
+    struct run run = {.options = &options, .result = &result, .capture = {.publish = PUBLISH_NONE}};
+    rc = restore_and_run(&run, err);
+    restore_close(&run.restore);
+    if (options.timing && rc == 0)
+        result_print_timing(&result);
+    return rc;
 }

@@ -45,6 +45,16 @@ static const char help[] =
     "  thaw run --bundle web --snapshot-on-pre-exec --snapshot-out web.snap\n"
     "  thaw restore web.snap --env COLOR=red -- /bin/echo hello\n";
 
+static const char record_help[] =
+    "Usage: thaw snapshot record-workingset SNAPSHOT [OPTIONS] [-- ARG...]\n"
+    "\n"
+    "Restores the snapshot once, with the options of thaw restore, and notes which pages the "
+    "guest\n"
+    "wants and in which order, until its workload or --timeout ends. They are put together in the\n"
+    "snapshot's file `workingset`, from which a restore reads them in one go when the memory is "
+    "not\n"
+    "in the page cache. Run a workload that is like the later ones.\n";
+
 enum {
     OPT_ENV = 256,
     OPT_STDIN,
@@ -196,19 +206,26 @@ static int take_path(struct restore_options *o, int argc, char **argv, struct th
                             "--help)",
                             argv[optind + 1]);
     o->config.path = argv[optind];
+    if (o->config.record && (snapshot_is_wanted(&o->snapshot.want) || o->explain))
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
+                            "record-workingset: does not go with --snapshot-* and --explain");
     return snapshot_options_check(&o->snapshot, err);
 }
 
-int restore_options_parse(struct restore_options *o, int argc, char **argv, struct thaw_error *err)
+int restore_options_parse(struct restore_options *o, bool record, int argc, char **argv,
+                          struct thaw_error *err)
 {
-    *o = (struct restore_options){0};
+    *o = (struct restore_options){.config = {.record = record}};
     for (unsigned i = 0; i < MACHINE_NETS_MAX; i++)
         o->config.nets[i].fd = -1;
     argc = cli_split_arguments(argc, argv, &o->args, &o->arg_count);
     int c, rc = 0;
     while (rc == 0 && (c = cli_next_option(argc, argv, ":t:h", longs, err)) != -1) {
         if (c == 'h') {
-            printf(help, snapshot_options_help);
+            if (record)
+                fputs(record_help, stdout);
+            else
+                printf(help, snapshot_options_help);
             return 1;
         }
         rc = set_option(o, c, err);

@@ -21,7 +21,8 @@ struct restore_options {
     bool explain, timing, json;
 };
 
-/* As run_options_parse(). */
-int restore_options_parse(struct restore_options *o, int argc, char **argv, struct thaw_error *err);
+/* As run_options_parse(). `record`: the options are those of record-workingset. */
+int restore_options_parse(struct restore_options *o, bool record, int argc, char **argv,
+                          struct thaw_error *err);
 
 #endif

@@ -39,7 +39,7 @@ struct pack_options {
  * matter). Only pages of map->data are written: the others, and the frames with none of them, are
  * not touched, so they must be zeros already. The map has been decoded and is of this memory. The
  * frames are read through io_uring, or where that is refused with pread, and decompressed by
- * several threads. `used_uring` (may be NULL) says which it was.
+ * several threads. `used_uring` (may be NULL) says which it was. `options` may be NULL.
  *
  * THAW_FAIL_SNAPSHOT and _SHORT name the frame; the memory is then in any state.
  */

@@ -15,7 +15,7 @@
 
 /* ---- names -------------------------------------------------------------------------------- */
 
-static bool is_disk_name(const char *name)
+bool publish_is_disk_file(const char *name)
 {
     static const char prefix[] = "disk-";
     if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
@@ -31,7 +31,7 @@ bool publish_is_snapshot_file(const char *name)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(name, names[i]) == 0)
             return true;
-    return is_disk_name(name);
+    return publish_is_disk_file(name);
 }
 
 int publish_each_file(int dir_fd, int (*visit)(void *ctx, int dir_fd, const char *name), void *ctx)

@@ -58,6 +58,7 @@ void publish_end(struct publish *publish);
 
 /* Whether a snapshot's directory has files of this name. */
 bool publish_is_snapshot_file(const char *name);
+bool publish_is_disk_file(const char *name); /* "disk-N" */
 
 /* Calls `visit` for every name in the directory but "." and ".."; a negative return ends it and is
  * returned. Other failures are negative errnos, too. */

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "snapshot/pack_files.h"
+
+#include "vmm/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+int snapshot_map_read(const struct snapshot_state *state, struct memory_map *map,
+                      struct thaw_error *err)
+{
+    size_t size;
+    const void *bytes = snapshot_section_get(state, SNAPSHOT_MEMORY_MAP, 0, &size, err);
+    return bytes ? memory_map_decode(map, bytes, size, err) : thaw_error_code(err);
+}
+
+int snapshot_parts_read(int dir_fd, struct snapshot_parts *parts, struct thaw_error *err)
+{
+    *parts = (struct snapshot_parts){0};
+    int rc = snapshot_state_read(dir_fd, &parts->state, err);
+    if (rc < 0)
+        return rc;
+    rc = snapshot_map_read(&parts->state, &parts->map, err);
+    if (rc == 0)
+        rc = memory_index_read(&parts->index, dir_fd, &parts->map, err);
+    if (rc < 0)
+        snapshot_parts_free(parts);
+    return rc;
+}
+
+void snapshot_parts_free(struct snapshot_parts *parts)
+{
+    memory_index_free(&parts->index);
+    memory_map_free(&parts->map);
+    snapshot_state_free(&parts->state);
+}
+
+int publish_blob(const struct publish *publish, const char *name, const struct blob *blob,
+                 struct thaw_error *err)
+{
+    cleanup_close int fd = publish_create(publish, name, err);
+    if (fd < 0)
+        return fd;
+    return file_write_full(fd, blob->data, blob->size, err) < 0 ? thaw_context(err, "%s", name) : 0;
+}
+
+int publish_memory(const struct publish *publish, const struct memory_map *map,
+                   struct thaw_error *err)
+{
+    cleanup_close int fd = publish_create(publish, SNAPSHOT_MEMORY, err);
+    if (fd >= 0 && ftruncate(fd, (off_t)(map->pages * GUEST_PAGE_SIZE)) < 0)
+        return thaw_fail_as(err, THAW_FAIL_IO, errno, SNAPSHOT_MEMORY ": %s", strerror(errno));
+    return take_fd(&fd);
+}
+
+/* ---- disks -------------------------------------------------------------------------------- */
+
+struct disks {
+    const struct publish *publish;
+    struct thaw_error *err;
+};
+
+static int io_failed(struct thaw_error *err, const char *name)
+{
+    int code = errno;
+    return thaw_fail_as(err, THAW_FAIL_IO, code, "%s: %s", name, strerror(code));
+}
+
+/* From `offset` up to the next hole. */
+static int copy_data(int from, int to, off_t offset, off_t end)
+{
+    if (lseek(to, offset, SEEK_SET) < 0)
+        return -errno;
+    while (offset < end) {
+        ssize_t n = copy_file_range(from, &offset, to, NULL, (size_t)(end - offset), 0);
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            return -EIO;
+    }
+    return 0;
+}
+
+static int copy_sparse(int from, int to, uint64_t size)
+{
+    off_t end = 0;
+    if (ftruncate(to, (off_t)size) < 0)
+        return -errno;
+    for (off_t data; (data = lseek(from, end, SEEK_DATA)) >= 0;) {
+        end = lseek(from, data, SEEK_HOLE);
+        if (end < 0)
+            return -errno;
+        int rc = copy_data(from, to, data, end);
+        if (rc < 0)
+            return rc;
+    }
+    return errno == ENXIO ? 0 : -errno;
+}
+
+/* The descriptor and not the name is linked: what was looked at. */
+static bool link_file(int fd, const struct publish *publish, const char *name)
+{
+    char path[32];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, path, publish->fd, name, AT_SYMLINK_FOLLOW) == 0;
+}
+
+static int put_disk(void *ctx, int dir_fd, const char *name)
+{
+    const struct disks *disks = ctx;
+    uint64_t size;
+    if (!publish_is_disk_file(name))
+        return 0;
+    cleanup_close int from = snapshot_open_file(dir_fd, name, &size, disks->err);
+    if (from < 0)
+        return from;
+    if (link_file(from, disks->publish, name))
+        return 0;
+    cleanup_close int to = publish_create(disks->publish, name, disks->err);
+    if (to < 0)
+        return to;
+    errno = -copy_sparse(from, to, size);
+    return errno ? io_failed(disks->err, name) : 0;
+}
+
+int publish_disks(const struct publish *publish, int dir_fd, struct thaw_error *err)
+{
+    struct disks disks = {.publish = publish, .err = err};
+    int rc = publish_each_file(dir_fd, put_disk, &disks);
+    if (rc < 0 && err->code == 0)
+        return thaw_fail_as(err, THAW_FAIL_IO, -rc, "snapshot: %s", strerror(-rc));
+    return rc;
+}

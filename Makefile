@@ -94,8 +94,10 @@ guests: $(GUESTS)
 
 TEST_SRC := $(LIB_SRC) $(IMAGE_LIB_SRC) $(UNIT_SRC) $(UNIT_INIT_SRC)
 
+# Between the tests and KVM: tests/unit/fake_kvm.h.
+UNIT_WRAP := -Wl,--wrap=ioctl
 $(O)/unit-tests: $(call objects,obj,$(UNIT_SRC) $(UNIT_INIT_SRC) $(IMAGE_LIB_SRC)) $(O)/libthaw.a
-	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcriterion $(IMAGE_LIBS) $(LIBS) -o $@
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $(UNIT_WRAP) $^ -lcriterion $(IMAGE_LIBS) $(LIBS) -o $@
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 $(O)/san/%.o: %.c
@@ -105,7 +107,7 @@ $(O)/san/vmm/loader/init_image.o: $(O)/obj/vmm/loader/init_image.o
 	@mkdir -p $(@D)
 	@cp $< $@
 $(O)/unit-tests-san: $(call objects,san,$(TEST_SRC))
-	$(call say,LINK,$@)$(CLANG) -pthread $(SANITIZE) $^ -lcriterion $(IMAGE_LIBS) $(LIBS) -o $@
+	$(call say,LINK,$@)$(CLANG) -pthread $(SANITIZE) $(UNIT_WRAP) $^ -lcriterion $(IMAGE_LIBS) $(LIBS) -o $@
 
 # The hold-and-resume handshake, driven through the library.
 $(O)/hold: tests/integration/hold.c $(O)/libthaw.a

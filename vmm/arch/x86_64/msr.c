@@ -13,13 +13,18 @@
 
 #define KVM_MSR_FIRST     0x4b564d00u
 #define KVM_MSR_LAST      0x4b564dffu
+#define X2APIC_FIRST      0x800u
+#define X2APIC_LAST       0x8ffu
+#define HYPERV_FIRST      0x40000000u
+#define HYPERV_LAST       0x400001ffu
 #define OLD_KVM_WALL      0x11u
 #define OLD_KVM_TIME      0x12u
 #define MTRR_VARIABLE     0x200u
 #define MTRR_VARIABLE_END 0x210u
 
+/* Laid out like struct kvm_msrs. */
 struct batch {
-    struct kvm_msrs header;
+    uint32_t count, padding;
     struct kvm_msr_entry entries[BATCH_MAX];
 };
 
@@ -40,11 +45,13 @@ static bool is_one_of(uint32_t index, const uint32_t *list, size_t count)
 #define IS_ONE_OF(index, list) is_one_of(index, list, sizeof(list) / sizeof((list)[0]))
 
 /* Commands: PRED_CMD, FLUSH_CMD, the x2APIC's EOI, interrupt command and self interrupt (its other
- * registers are in the LAPIC's page). The two of the TSC are set on their own. */
+ * registers are in the LAPIC's page). Hyper-V's registers: no guest of ours is told of them. The
+ * two of the TSC are set on their own. */
 static bool is_no_state(uint32_t index)
 {
     static const uint32_t others[] = {MSR_TSC, MSR_TSC_DEADLINE, 0x49, 0x10b};
-    return (index >= 0x800 && index <= 0x8ff) || IS_ONE_OF(index, others);
+    return (index >= X2APIC_FIRST && index <= X2APIC_LAST) ||
+           (index >= HYPERV_FIRST && index <= HYPERV_LAST) || IS_ONE_OF(index, others);
 }
 
 /* Writing one of KVM's own registers makes it write guest memory or wake waiting tasks. It takes
@@ -114,17 +121,17 @@ int msr_read(int vcpu_fd, const struct msr_list *list, struct kvm_msr_entry *ent
 {
     uint32_t found = 0;
     for (uint32_t at = 0; at < list->count;) {
-        struct batch batch = {.header.nmsrs = at_most(list->count - at, BATCH_MAX)};
-        for (uint32_t i = 0; i < batch.header.nmsrs; i++)
+        struct batch batch = {.count = at_most(list->count - at, BATCH_MAX)};
+        for (uint32_t i = 0; i < batch.count; i++)
             batch.entries[i].index = list->indices[at + i];
         int rc = kvm_ioctl(vcpu_fd, KVM_GET_MSRS, &batch, err);
         if (rc < 0)
             return rc;
-        uint32_t done = at_most((uint32_t)rc, batch.header.nmsrs);
+        uint32_t done = at_most((uint32_t)rc, batch.count);
         memcpy(entries + found, batch.entries, done * sizeof(*entries));
         found += done;
         /* A short count stops at an index that this vCPU does not have. */
-        at += done + (done < batch.header.nmsrs);
+        at += done + (done < batch.count);
     }
     return (int)found;
 }
@@ -149,17 +156,17 @@ int msr_probe(int vcpu_fd, struct kvm_msr_entry *entries, uint32_t count, struct
     for (uint32_t at = 0; at < count;) {
         struct batch batch = {0};
         uint32_t source[BATCH_MAX], next = at;
-        for (; next < count && batch.header.nmsrs < BATCH_MAX; next++) {
+        for (; next < count && batch.count < BATCH_MAX; next++) {
             if (is_paravirtual(entries[next].index))
                 continue;
-            source[batch.header.nmsrs] = next;
-            batch.entries[batch.header.nmsrs++] = entries[next];
+            source[batch.count] = next;
+            batch.entries[batch.count++] = entries[next];
         }
-        int rc = batch.header.nmsrs ? kvm_ioctl(vcpu_fd, KVM_SET_MSRS, &batch, err) : 0;
+        int rc = batch.count ? kvm_ioctl(vcpu_fd, KVM_SET_MSRS, &batch, err) : 0;
         if (rc < 0)
             return rc;
         at = next;
-        if ((uint32_t)rc < batch.header.nmsrs) {
+        if ((uint32_t)rc < batch.count) {
             at = source[rc];
             omit(state, entries[at].index);
             take_out(entries, &count, at);
@@ -171,9 +178,9 @@ int msr_probe(int vcpu_fd, struct kvm_msr_entry *entries, uint32_t count, struct
 int msr_get(int vcpu_fd, uint32_t index, uint64_t *value)
 {
     struct {
-        struct kvm_msrs header;
+        uint32_t count, padding;
         struct kvm_msr_entry entry;
-    } one = {.header.nmsrs = 1, .entry.index = index};
+    } one = {.count = 1, .entry.index = index};
     int rc = ioctl(vcpu_fd, KVM_GET_MSRS, &one);
     if (rc < 0)
         return -errno;
@@ -184,9 +191,9 @@ int msr_get(int vcpu_fd, uint32_t index, uint64_t *value)
 int msr_set(int vcpu_fd, uint32_t index, uint64_t value)
 {
     struct {
-        struct kvm_msrs header;
+        uint32_t count, padding;
         struct kvm_msr_entry entry;
-    } one = {.header.nmsrs = 1, .entry = {.index = index, .data = value}};
+    } one = {.count = 1, .entry = {.index = index, .data = value}};
     int rc = ioctl(vcpu_fd, KVM_SET_MSRS, &one);
     if (rc < 0)
         return -errno;
@@ -213,14 +220,14 @@ static int write_batch(int vcpu_fd, struct batch *batch, struct thaw_error *err)
         if (rc < 0)
             return rc;
         uint32_t done = (uint32_t)rc;
-        if (done >= batch->header.nmsrs)
+        if (done >= batch->count)
             return 0;
         rc = refused(vcpu_fd, &batch->entries[done], err);
-        batch->header.nmsrs -= done + 1;
-        if (rc < 0 || batch->header.nmsrs == 0)
+        batch->count -= done + 1;
+        if (rc < 0 || batch->count == 0)
             return rc;
         memmove(batch->entries, batch->entries + done + 1,
-                batch->header.nmsrs * sizeof(batch->entries[0]));
+                batch->count * sizeof(batch->entries[0]));
     }
 }
 
@@ -228,22 +235,21 @@ int msr_write(int vcpu_fd, const struct tsc_write *tsc, const struct kvm_msr_ent
               uint32_t count, struct thaw_error *err)
 {
     struct batch batch; /* not cleared: 4 KiB, on the way that a restore waits for */
-    batch.header = (struct kvm_msrs){0};
+    batch.count = batch.padding = 0;
     if (tsc->forced)
-        batch.entries[batch.header.nmsrs++] =
+        batch.entries[batch.count++] =
             (struct kvm_msr_entry){.index = MSR_TSC, .data = tsc->value + TSC_FAR_AWAY};
-    batch.entries[batch.header.nmsrs++] =
-        (struct kvm_msr_entry){.index = MSR_TSC, .data = tsc->value};
+    batch.entries[batch.count++] = (struct kvm_msr_entry){.index = MSR_TSC, .data = tsc->value};
     do {
-        uint32_t part = at_most(count, BATCH_MAX - batch.header.nmsrs);
-        memcpy(batch.entries + batch.header.nmsrs, entries, part * sizeof(*entries));
-        batch.header.nmsrs += part;
+        uint32_t part = at_most(count, BATCH_MAX - batch.count);
+        memcpy(batch.entries + batch.count, entries, part * sizeof(*entries));
+        batch.count += part;
         int rc = write_batch(vcpu_fd, &batch, err);
         if (rc < 0)
             return rc;
         entries += part;
         count -= part;
-        batch.header.nmsrs = 0;
+        batch.count = 0;
     } while (count > 0);
     return 0;
 }

@@ -13,6 +13,7 @@
 #include "vmm/arch/arch.h"
 
 #include <linux/kvm.h>
+#include <stdbool.h>
 
 #define X86_STATE_VERSION 1u
 #define X86_CPUID_MAX     256u         /* entries: KVM's own limit */
@@ -81,7 +82,10 @@ uint64_t x86_host_id(int kvm_fd);
 int x86_cpuid_check(int kvm_fd, const struct x86_view *view, struct thaw_error *err);
 
 /* AMD's kind (SVM) or Intel's (VMX)? By the vendor in leaf 0. */
-int x86_is_amd(const struct kvm_cpuid2 *cpuid);
+bool x86_is_amd(const struct kvm_cpuid2 *cpuid);
+
+/* Is the guest told that it has VMX or SVM? */
+bool x86_offers_virtualization(const struct kvm_cpuid2 *cpuid);
 
 /* How far the guest's clocks are to be advanced: ns since the save; 0 when frozen, and when the
  * host's clock was set back. THAW_FAIL_HOST when this KVM cannot do it. */

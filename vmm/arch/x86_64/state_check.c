@@ -27,9 +27,8 @@ uint64_t x86_host_id(int kvm_fd)
     struct {
         char boot[40]; /* a UUID and a newline: 37 bytes */
         int capabilities[4];
-        struct kvm_msr_list msrs;
-        uint32_t indices[MSR_COUNT_MAX];
-    } host = {.msrs.nmsrs = MSR_COUNT_MAX};
+        struct msr_list msrs;
+    } host = {.msrs.count = MSR_COUNT_MAX};
     static const int capabilities[] = {KVM_CAP_XSAVE2, KVM_CAP_TSC_CONTROL, KVM_CAP_NESTED_STATE,
                                        KVM_CAP_X2APIC_API};
 
@@ -70,11 +69,19 @@ static void vendor_name(const struct kvm_cpuid2 *table, char name[13])
             name[i] = '.';
 }
 
-int x86_is_amd(const struct kvm_cpuid2 *cpuid)
+bool x86_is_amd(const struct kvm_cpuid2 *cpuid)
 {
     char name[13];
     vendor_name(cpuid, name);
     return strcmp(name, "AuthenticAMD") == 0 || strcmp(name, "HygonGenuine") == 0;
+}
+
+bool x86_offers_virtualization(const struct kvm_cpuid2 *cpuid)
+{
+    const uint32_t vmx = 1u << 5, svm = 1u << 2;
+    const struct kvm_cpuid_entry2 *basic = find(cpuid, 1, 0),
+                                  *extended = find(cpuid, 0x80000001, 0);
+    return (basic && basic->ecx & vmx) || (extended && extended->ecx & svm);
 }
 
 enum { EAX, EBX, ECX, EDX };
@@ -126,11 +133,9 @@ static uint32_t read_word(const struct kvm_cpuid2 *table, const struct feature_w
     return entry ? register_of(entry, word->reg) : 0;
 }
 
-/* What KVM offers, with as many entries as it can have. */
 struct host_cpuid {
-    enum kvm_host_kind kind; /* KVM_HOST_NONE: not asked yet; it takes a tenth of a millisecond */
-    struct kvm_cpuid2 table;
-    struct kvm_cpuid_entry2 entries[X86_CPUID_MAX];
+    const struct kvm_cpuid2 *table; /* what KVM offers */
+    enum kvm_host_kind kind;        /* KVM_HOST_NONE: not asked yet, it takes its time */
 };
 
 /* On a page-table based host a guest sees much of the processor's own CPUID, whatever KVM says that
@@ -149,16 +154,16 @@ static uint32_t leaked(struct host_cpuid *host, const struct feature_word *word)
 static int compare_features(const struct kvm_cpuid2 *guest, struct host_cpuid *host,
                             struct thaw_error *err)
 {
-    if (!same_vendor(guest, &host->table)) {
+    if (!same_vendor(guest, host->table)) {
         char theirs[13], ours[13];
         vendor_name(guest, theirs);
-        vendor_name(&host->table, ours);
+        vendor_name(host->table, ours);
         return thaw_fail_as(err, THAW_FAIL_SNAPSHOT_CPU, ENOTSUP,
                             "made on a processor by %s, this one is by %s", theirs, ours);
     }
     for (size_t i = 0; i < sizeof(feature_words) / sizeof(feature_words[0]); i++) {
         const struct feature_word *word = &feature_words[i];
-        uint32_t missing = read_word(guest, word) & ~read_word(&host->table, word) & ~word->ignored;
+        uint32_t missing = read_word(guest, word) & ~read_word(host->table, word) & ~word->ignored;
         if (missing != 0)
             missing &= ~leaked(host, word);
         if (missing != 0)
@@ -172,8 +177,13 @@ static int compare_features(const struct kvm_cpuid2 *guest, struct host_cpuid *h
 
 int x86_cpuid_check(int kvm_fd, const struct x86_view *view, struct thaw_error *err)
 {
-    struct host_cpuid host = {.table.nent = X86_CPUID_MAX};
-    int rc = kvm_ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, &host.table, err);
+    cleanup_free struct kvm_cpuid2 *table =
+        calloc(1, sizeof(*table) + X86_CPUID_MAX * sizeof(table->entries[0]));
+    if (!table)
+        return thaw_fail(err, ENOMEM, "CPUID table");
+    table->nent = X86_CPUID_MAX;
+    int rc = kvm_ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, table, err);
+    struct host_cpuid host = {.table = table};
     for (unsigned i = 0; i < view->vcpu_count && rc == 0; i++)
         if (compare_features(view->vcpus[i].cpuid, &host, err) < 0)
             return thaw_context(err, "cpuid %u", i);

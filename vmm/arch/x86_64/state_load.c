@@ -10,16 +10,18 @@
 #include <errno.h>
 
 /* KVM's structures are only read, whatever ioctl(2)'s prototype lets fear. */
-#define SET(fd, request, value, err) kvm_ioctl(fd, request, (uintptr_t)(value), err)
+#define SET(fd, request, value, err) kvm_ioctl_named(fd, request, (uintptr_t)(value), #request, err)
 
 /* A guest that has run may have become a hypervisor since. */
 static int leave_nested(const struct arch_machine *machine, const struct x86_view *view,
                         struct thaw_error *err)
 {
-    if (ioctl(machine->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_NESTED_STATE) <= 0)
+    const struct kvm_cpuid2 *cpuid = view->vcpus[0].cpuid;
+    if (!x86_offers_virtualization(cpuid) ||
+        ioctl(machine->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_NESTED_STATE) <= 0)
         return 0;
     struct kvm_nested_state none = {.size = sizeof(none)};
-    if (x86_is_amd(view->vcpus[0].cpuid)) {
+    if (x86_is_amd(cpuid)) {
         none.format = KVM_STATE_NESTED_FORMAT_SVM;
         none.flags = KVM_STATE_NESTED_GIF_SET;
     } else {

@@ -5,6 +5,7 @@
 #include "vmm/base/kvm.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 
@@ -89,6 +90,12 @@ static int save_registers(int fd, struct x86_vcpu *vcpu, void *xsave, struct tha
     return rc;
 }
 
+static bool is_unused(const struct kvm_cpuid_entry2 *entry)
+{
+    static const struct kvm_cpuid_entry2 unused;
+    return memcmp(entry, &unused, sizeof(unused)) == 0;
+}
+
 static int save_cpuid(int fd, struct blob *out, struct thaw_error *err)
 {
     struct kvm_cpuid2 *cpuid = blob_append(
@@ -99,6 +106,10 @@ static int save_cpuid(int fd, struct blob *out, struct thaw_error *err)
     int rc = kvm_ioctl(fd, KVM_GET_CPUID2, cpuid, err);
     if (rc < 0)
         return rc;
+    /* Older KVM (seen with Linux 6.1) does not say how many it gave. The rest is as it was: zeros.
+     */
+    while (cpuid->nent > 1 && is_unused(&cpuid->entries[cpuid->nent - 1]))
+        cpuid->nent--;
     out->size = sizeof(*cpuid) + cpuid->nent * sizeof(struct kvm_cpuid_entry2);
     return 0;
 }

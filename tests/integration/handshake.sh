@@ -23,6 +23,13 @@ await_a_pause() {
 }
 '
 
+test_a_held_guest_waits_and_then_runs_the_mailboxs_invocation() {
+    sh_bundle 'echo "the bundle ran its own args"'
+    hold -- /bin/sh -c 'echo "$COLOR|$(hostname)|$(cat)|${#THAW_GENERATION}"; exit 11'
+    expect_status 11
+    expect_out "from the mailbox|clone|a line of stdin|32"
+}
+
 test_a_held_guest_may_be_told_to_hold_again() {
     sh_bundle 'echo "the bundle ran its own args"'
     hold --steps held,silence,ring-hold,held-again,silence,ring-hold,held-again,resume,end,cheap \

@@ -104,14 +104,3 @@ test_nothing_is_left_running_or_lying_about() {
     ! pgrep -f "$work/bundle" >/dev/null || fail "a process is left"
     [ "$(ls "$work" | sort | tr '\n' ' ')" = "bundle err out " ] || fail "left: $(ls "$work")"
 }
-
-test_a_held_guest_waits_and_then_runs_the_mailboxs_invocation() {
-    sh_bundle 'echo "the bundle ran its own args"'
-    status=0
-    timeout -k 5 60 "$build/hold" "$build/vmlinux" "$work/bundle" \
-        /bin/sh -c 'echo "$COLOR|$(hostname)|$(cat)|${#THAW_GENERATION}"; exit 11' \
-        >"$work/out" 2>"$work/err" || status=$?
-    expect_status 11
-    expect_out "from the mailbox|clone|a line of stdin|32"
-    [ "$(tr '\n' ' ' <"$work/err")" = "held resumed " ] || fail "the handshake"
-}

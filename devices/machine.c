@@ -290,7 +290,7 @@ int machine_pause(struct machine *m, unsigned timeout_ms, struct thaw_error *err
     if (rc < 0)
         return rc;
     serve_queues(m);
-    (void)machine_flush(m, timeout_ms); /* what is left, machine_in_flight() finds */
+    m->output_waits = !machine_flush(m, timeout_ms);
     stop_devices(m);
     loop_stop(m->loop);
     return 0;
@@ -298,12 +298,12 @@ int machine_pause(struct machine *m, unsigned timeout_ms, struct thaw_error *err
 
 const char *machine_in_flight(struct machine *m)
 {
-    if (!serial_is_quiet(m->uart) || !writer_flush(m->console, 0))
+    if (m->output_waits)
+        return "the output";
+    if (!serial_is_quiet(m->uart))
         return "the console";
     if (!control_is_quiet(m->control))
         return "the control port";
-    if (m->ports && !ports_flush(m->ports, 0))
-        return "the standard streams";
     for (unsigned i = 0; i < m->slot_count; i++) {
         struct virtio_device *device = m->slots[i].mmio.device;
         if (!device->ops->is_quiet(device))

@@ -70,6 +70,7 @@ struct machine {
     int streams_fd;              /* where the console goes when it carries them; -1: it stays */
     bool greeted;                /* hello was seen; on the control port's side */
     bool has_mailbox;            /* the guest was given one */
+    bool output_waits;           /* for its reader, at the last machine_pause() */
     int news_fd; /* eventfd: the control port heard something, see machine_observe() */
     int room_fd; /* eventfd: the console can take input again */
 };

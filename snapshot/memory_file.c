@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 
 static int io_failed(struct thaw_error *err, const char *name)
 {
@@ -27,10 +28,9 @@ static int create(int dir_fd, const char *name, struct thaw_error *err)
 
 struct capture {
     const struct guest_memory *memory;
-    struct memory_map *map;
-    struct memory_scanner scanner;
-    struct memory_writer writer;
-    struct blob index;
+    struct memory_map *map;             /* complete before anything is written */
+    struct blob index;                  /* becomes memory.idx */
+    struct memory_index_entry *entries; /* in `index` */
 };
 
 static const void *page_in_guest(const void *memory, uint64_t page)
@@ -38,43 +38,29 @@ static const void *page_in_guest(const void *memory, uint64_t page)
     return page_address(memory, page, 1);
 }
 
-static int write_chunk(struct capture *capture, uint64_t first, uint64_t end,
-                       struct thaw_error *err)
+static void *hash_chunks(void *ctx)
 {
-    const struct page_runs *data = &capture->map->data;
-    for (size_t i = page_runs_find(data, first); i < data->count && data->items[i].first < end;
-         i++) {
-        struct page_run run = page_run_clip(data->items[i], first, end);
-        int rc = memory_writer_put(&capture->writer, page_in_guest(capture->memory, run.first),
-                                   run.count * GUEST_PAGE_SIZE, run.first * GUEST_PAGE_SIZE, err);
+    struct capture *capture = ctx;
+    uint64_t count = memory_chunk_count(capture->map->pages);
+    for (uint64_t chunk = 0; chunk < count; chunk++)
+        capture->entries[chunk] =
+            memory_chunk_entry(&capture->map->data, chunk, page_in_guest, capture->memory);
+    return NULL;
+}
+
+static int write_run(struct memory_writer *writer, const struct guest_memory *memory,
+                     struct page_run run, struct thaw_error *err)
+{
+    while (run.count > 0) {
+        uint64_t count = run.count < MEMORY_CHUNK_PAGES ? run.count : MEMORY_CHUNK_PAGES;
+        int rc = memory_writer_put(writer, page_in_guest(memory, run.first),
+                                   count * GUEST_PAGE_SIZE, run.first * GUEST_PAGE_SIZE, err);
         if (rc < 0)
             return rc;
+        run.first += count;
+        run.count -= count;
     }
     return 0;
-}
-
-/* The kernel copies a chunk's pages while it is hashed here, still in the cache of both. */
-static int capture_chunk(struct capture *capture, uint64_t chunk, struct thaw_error *err)
-{
-    uint64_t first = chunk * MEMORY_CHUNK_PAGES, left = capture->map->pages - first;
-    uint64_t count = left < MEMORY_CHUNK_PAGES ? left : MEMORY_CHUNK_PAGES;
-    int rc = memory_scanner_next(&capture->scanner, first, count, &capture->map->data, err);
-    if (rc < 0)
-        return rc;
-    rc = write_chunk(capture, first, first + count, err);
-    if (rc < 0)
-        return rc;
-    struct memory_index_entry entry =
-        memory_chunk_entry(&capture->map->data, chunk, page_in_guest, capture->memory);
-    return blob_append(&capture->index, &entry, sizeof(entry), err) ? 0 : thaw_error_code(err);
-}
-
-static int capture_chunks(struct capture *capture, struct thaw_error *err)
-{
-    int rc = memory_index_start(&capture->index, capture->map->pages, err);
-    for (uint64_t chunk = 0; rc == 0 && chunk < memory_chunk_count(capture->map->pages); chunk++)
-        rc = capture_chunk(capture, chunk, err);
-    return rc;
 }
 
 static int write_memory(struct capture *capture, int fd, struct thaw_error *err)
@@ -82,9 +68,12 @@ static int write_memory(struct capture *capture, int fd, struct thaw_error *err)
     if (ftruncate(fd, (off_t)(capture->map->pages * GUEST_PAGE_SIZE)) < 0)
         return io_failed(err, SNAPSHOT_MEMORY);
     struct thaw_error failed = {0};
-    memory_writer_init(&capture->writer, fd, true);
-    capture_chunks(capture, &failed);
-    if (memory_writer_finish(&capture->writer, &failed) == 0)
+    struct memory_writer writer;
+    memory_writer_init(&writer, fd, true);
+    const struct page_runs *data = &capture->map->data;
+    for (size_t i = 0; i < data->count && failed.code == 0; i++)
+        write_run(&writer, capture->memory, data->items[i], &failed);
+    if (memory_writer_finish(&writer, &failed) == 0)
         return 0;
     *err = failed;
     return thaw_context(err, SNAPSHOT_MEMORY);
@@ -96,7 +85,6 @@ static int write_index(struct capture *capture, int fd, struct thaw_error *err)
         thaw_context(err, SNAPSHOT_INDEX);
         return thaw_reclassify(err, THAW_FAIL_IO);
     }
-    capture->map->index_checksum = memory_index_checksum(&capture->index);
     return 0;
 }
 
@@ -114,11 +102,38 @@ static int write_new(int dir_fd, const char *name, struct capture *capture,
     return rc;
 }
 
-static int write_files(int dir_fd, struct capture *capture, struct thaw_error *err)
+/* Both only read, and each is bound by the memory it reads: together they take as long as the
+ * writing alone. */
+static int write_while_hashing(int dir_fd, struct capture *capture, struct thaw_error *err)
 {
+    pthread_t thread;
+    bool beside = pthread_create(&thread, NULL, hash_chunks, capture) == 0;
     int rc = write_new(dir_fd, SNAPSHOT_MEMORY, capture, write_memory, err);
+    if (beside)
+        pthread_join(thread, NULL);
+    else
+        hash_chunks(capture);
+    return rc;
+}
+
+static int start_index(struct capture *capture, struct thaw_error *err)
+{
+    uint64_t chunks = memory_chunk_count(capture->map->pages);
+    int rc = memory_index_start(&capture->index, capture->map->pages, err);
     if (rc < 0)
         return rc;
+    capture->entries = blob_append(&capture->index, NULL, chunks * sizeof(*capture->entries), err);
+    return capture->entries ? 0 : thaw_error_code(err);
+}
+
+static int write_files(int dir_fd, struct capture *capture, struct thaw_error *err)
+{
+    int rc = start_index(capture, err);
+    if (rc == 0)
+        rc = write_while_hashing(dir_fd, capture, err);
+    if (rc < 0)
+        return rc;
+    capture->map->index_checksum = memory_index_checksum(&capture->index);
     rc = write_new(dir_fd, SNAPSHOT_INDEX, capture, write_index, err);
     if (rc < 0)
         (void)unlinkat(dir_fd, SNAPSHOT_MEMORY, 0);
@@ -128,25 +143,26 @@ static int write_files(int dir_fd, struct capture *capture, struct thaw_error *e
 int memory_index_guest(struct blob *index, const struct guest_memory *memory,
                        struct memory_map *map, struct thaw_error *err)
 {
-    int rc = memory_index_start(index, map->pages, err);
-    for (uint64_t chunk = 0; rc == 0 && chunk < memory_chunk_count(map->pages); chunk++) {
-        struct memory_index_entry entry =
-            memory_chunk_entry(&map->data, chunk, page_in_guest, memory);
-        rc = blob_append(index, &entry, sizeof(entry), err) ? 0 : thaw_error_code(err);
+    struct capture capture = {.memory = memory, .map = map};
+    int rc = start_index(&capture, err);
+    if (rc < 0) {
+        blob_free(&capture.index);
+        return rc;
     }
-    map->index_checksum = memory_index_checksum(index);
-    return rc;
+    hash_chunks(&capture);
+    map->index_checksum = memory_index_checksum(&capture.index);
+    *index = capture.index;
+    return 0;
 }
 
 int memory_file_write(int dir_fd, const struct guest_memory *memory, const struct page_runs *backed,
                       struct memory_map *map, struct thaw_error *err)
 {
+    int rc = memory_scan(memory, backed, map, err);
+    if (rc < 0)
+        return rc;
     struct capture capture = {.memory = memory, .map = map};
-    memory_map_describe(map, memory);
-    int rc = memory_scanner_init(&capture.scanner, memory, backed, err);
-    if (rc == 0)
-        rc = write_files(dir_fd, &capture, err);
-    memory_scanner_free(&capture.scanner);
+    rc = write_files(dir_fd, &capture, err);
     blob_free(&capture.index);
     if (rc < 0)
         memory_map_free(map);

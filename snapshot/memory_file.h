@@ -39,10 +39,11 @@ void memory_map_free(struct memory_map *map);
 int memory_file_write(int dir_fd, const struct guest_memory *memory, const struct page_runs *backed,
                       struct memory_map *map, struct thaw_error *err);
 
-/* The first half of it, for writing elsewhere (a stream): which pages are not all zeros, and what
- * memory.idx would be, in `index` (empty before). */
+/* The first half of it, for writing elsewhere (a stream): which pages are not all zeros. */
 int memory_scan(const struct guest_memory *memory, const struct page_runs *backed,
                 struct memory_map *map, struct thaw_error *err);
+
+/* The second: what memory.idx would be, in `index` (empty before), and its checksum in `map`. */
 int memory_index_guest(struct blob *index, const struct guest_memory *memory,
                        struct memory_map *map, struct thaw_error *err);
 

@@ -290,6 +290,18 @@ Test(snapshot_memory, the_files_of_equal_memory_are_equal)
     cr_assert_eq(map.index_checksum, checksum);
 }
 
+Test(snapshot_memory, the_index_of_a_stream_is_that_of_the_file)
+{
+    cleanup_blob struct blob index = {0};
+    cleanup_memory_map struct memory_map scanned = {0};
+    fill_some();
+    write_files();
+    cr_assert_eq(memory_scan(&memory, NULL, &scanned, &err), 0, "%s", err.message);
+    cr_assert_eq(memory_index_guest(&index, &memory, &scanned, &err), 0, "%s", err.message);
+    cr_assert_eq(scanned.index_checksum, map.index_checksum);
+    cr_assert_eq(memory_index_checksum(&index), map.index_checksum);
+}
+
 Test(snapshot_memory, files_that_are_there_already_are_left_alone)
 {
     write_files();

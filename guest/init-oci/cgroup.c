@@ -8,13 +8,16 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #define CONTROLLER_MAX 32
 #define EVENTS_MAX     256
+#define LINE_MAX_SIZE  32
 
 /* ---- the directories, top down ------------------------------------------------------------ */
 
@@ -161,6 +164,24 @@ int cgroup_kill(const struct cgroup *cgroup, struct failure *failure)
 {
     int rc = file_write_value(cgroup->dir, "cgroup.kill", "1");
     return rc < 0 ? fail(failure, -rc, "cgroup.kill") : 0;
+}
+
+/* The file has a process id a line. A process that is born meanwhile is missed, as by kill(2). */
+void cgroup_signal(const struct cgroup *cgroup, int number)
+{
+    int fd = openat(cgroup->dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+    if (!file) {
+        file_close(&fd);
+        return;
+    }
+    char line[LINE_MAX_SIZE];
+    while (fgets(line, sizeof(line), file)) {
+        long pid = strtol(line, NULL, 10);
+        if (pid > 1)
+            kill((pid_t)pid, number);
+    }
+    fclose(file);
 }
 
 /* ---- events, and standing still ----------------------------------------------------------- */

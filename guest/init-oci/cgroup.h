@@ -25,6 +25,9 @@ int cgroup_create(const struct spec *spec, struct cgroup *cgroup, struct failure
 /* Kills every process in the cgroup and below (cgroup.kill, Linux 5.14). */
 int cgroup_kill(const struct cgroup *cgroup, struct failure *failure);
 
+/* Sends a signal to every process in the cgroup; not to those in cgroups below it. */
+void cgroup_signal(const struct cgroup *cgroup, int number);
+
 /* What cgroup.events says now; reading it also arms the next poll. Nothing where there is no
  * cgroup. */
 struct cgroup_events cgroup_read_events(const struct cgroup *cgroup);

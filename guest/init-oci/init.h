@@ -27,7 +27,7 @@ struct init {
     int signals;          /* signalfd: SIGCHLD */
     struct cgroup cgroup; /* the workload's */
     struct child child;
-    struct namespaces namespaces; /* the workload's, from READY on */
+    struct namespaces namespaces; /* the workload's, from CREATED on */
     struct boot_id boot_id;
     struct watch watch;
 

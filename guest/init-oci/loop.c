@@ -24,12 +24,14 @@ enum poll_index {
 
 /* ---- the monitor's requests --------------------------------------------------------------- */
 
-/* Only while it is not reaped: afterwards its number may be somebody else's. A workload that is
- * process 1 of a PID namespace ignores what it has no handler for, SIGTERM too, as under runc:
- * pid_namespaces(7). */
+/* To the first process, and only while it is not reaped: afterwards its number may be somebody
+ * else's. Then what it has left behind gets the signal. A workload that is process 1 of a PID
+ * namespace ignores what it has no handler for, SIGTERM too, as under runc: pid_namespaces(7). */
 static void signal_workload(const struct init *init, int number)
 {
-    if (init->child.pid > 0 && !init->ended)
+    if (init->lingers)
+        cgroup_signal(&init->cgroup, number);
+    else if (init->child.pid > 0 && !init->ended)
         kill(init->child.pid, number);
 }
 
@@ -111,7 +113,9 @@ static int handle_created(struct init *init, const struct child_report *report,
         if (rc < 0)
             return rc;
     }
-    int rc = limits_apply(&init->spec, init->child.pid, failure);
+    int rc = namespaces_open(init->child.pid, &init->namespaces, failure);
+    if (rc == 0)
+        rc = limits_apply(&init->spec, init->child.pid, failure);
     return rc < 0 ? rc : child_continue(&init->child, failure);
 }
 
@@ -128,7 +132,7 @@ static int handle_report(struct init *init, struct failure *failure)
         return handle_created(init, &report, failure);
     case CHILD_READY:
         init->ready = true;
-        return namespaces_open(init->child.pid, &init->namespaces, failure);
+        return 0;
     case CHILD_FAILED:
         *failure = report.failure;
         return -ECHILD;

@@ -56,18 +56,26 @@ static bool is_zero(const uint8_t *bytes, size_t size)
     return true;
 }
 
-/* The address may only change while the interface is down. */
-static int set_mac(int fd, const uint8_t mac[6], struct failure *failure)
+static int change_mac(int fd, const uint8_t mac[6])
 {
-    int rc = set_up(fd, INTERFACE, false, failure);
-    if (rc < 0)
-        return rc;
     struct ifreq request = request_for(INTERFACE);
     request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
     memcpy(request.ifr_hwaddr.sa_data, mac, 6);
-    if (ioctl(fd, SIOCSIFHWADDR, &request) < 0)
-        return fail(failure, errno, "network: %s: MAC address", INTERFACE);
-    return 0;
+    return ioctl(fd, SIOCSIFHWADDR, &request) < 0 ? -errno : 0;
+}
+
+/* While the interface is up, where the driver can (virtio-net can): taking it down would lose the
+ * routes of a workload that runs. */
+static int set_mac(int fd, const uint8_t mac[6], struct failure *failure)
+{
+    int rc = change_mac(fd, mac);
+    if (rc == -EBUSY) {
+        rc = set_up(fd, INTERFACE, false, failure);
+        if (rc < 0)
+            return rc;
+        rc = change_mac(fd, mac);
+    }
+    return rc < 0 ? fail(failure, -rc, "network: %s: MAC address", INTERFACE) : 0;
 }
 
 static struct sockaddr inet_address(const uint8_t bytes[4])

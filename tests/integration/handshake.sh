@@ -130,6 +130,14 @@ test_what_a_warm_up_leaves_running_stands_still_while_held() {
 it goes on"
 }
 
+test_boot_id_is_new_where_a_warm_up_was_interrupted() {
+    sh_bundle 'cat /proc/sys/kernel/random/boot_id /tmp/id | uniq | wc -l' '.root.readonly = false'
+    hold --boot beat --warmup 'cat /proc/sys/kernel/random/boot_id >/tmp/id; sleep 4' \
+        --steps beats=20,quiesce=1,silence,ring,end
+    expect_status 0
+    expect_out 2
+}
+
 # ---- heartbeats -----------------------------------------------------------------------------
 
 test_heartbeats_come_while_they_are_asked_for_and_only_then() {
@@ -180,6 +188,14 @@ test_a_daemon_that_listens_lives_on_after_the_doorbell() {
     hold --boot listeners --steps exec,listener=8080,quiesce=1,silence,ring,end
     expect_status 0
     expect_out late
+}
+
+test_a_signal_reaches_the_daemon_when_the_first_process_is_gone() {
+    sh_bundle '(trap "echo caught; exit" TERM; while :; do sleep 1; done) & exit 0' \
+        "$no_pid_namespace"
+    hold --boot listeners --steps exec,no-listener,sleep=1500,signal=15,end
+    expect_status 0
+    expect_out_has caught
 }
 
 test_without_listeners_asked_for_a_daemon_ends_with_the_first_process() {

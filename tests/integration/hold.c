@@ -17,7 +17,7 @@
  *   sleep=MS     some time passed             exec           workload-exec came
  *   silence      300 ms passed, and the guest said nothing
  * The steps that act:
- *   quiesce=N    asks, and waits for the answer
+ *   quiesce=N    asks, and waits for the answer    signal=N     sends the workload a signal
  *   resume       rings with ARG..., a variable, a hostname, a stdin in the mailbox
  *   ring, ring-hold, ring-beat, ring-listeners     rings with that and a hostname
  *   spoiled      rings with a mailbox that does not fit its checksum
@@ -220,6 +220,14 @@ static int ask(struct session *s, uint64_t seq)
     return rc;
 }
 
+static int send_signal(struct session *s, uint64_t number)
+{
+    char line[LINE_MAX];
+    (void)snprintf(line, sizeof(line), THAW_REQ_SIGNAL " number=%" PRIu64, number);
+    int rc = control_send_line(s->machine->control, line);
+    return rc < 0 ? thaw_fail(s->err, -rc, "signal") : 0;
+}
+
 /* ---- checking ----------------------------------------------------------------------------- */
 
 static int was_cheap(struct session *s)
@@ -289,6 +297,8 @@ static int take_step(struct session *s, const char *step, uint64_t number)
         return sleep_for(s, number);
     if (strcmp(step, "quiesce") == 0)
         return ask(s, number);
+    if (strcmp(step, "signal") == 0)
+        return send_signal(s, number);
     if (strcmp(step, "resume") == 0)
         return resume(s);
     if (strcmp(step, "spoiled") == 0)

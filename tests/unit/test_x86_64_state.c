@@ -488,6 +488,30 @@ Test(x86_state, trap_m_a_machine_from_intel_is_refused_on_amd)
                      "cpuid 0: made on a processor by GenuineIntel, this one is by AuthenticAMD");
 }
 
+/* ---- what a life before has left in KVM --------------------------------------------------- */
+
+Test(x86_state, pages_that_the_life_before_was_waiting_for_are_forgotten)
+{
+    const uint32_t async_faults = 0x4b564d02;
+    fake_kvm_add_msr(&kvm, async_faults, 0);
+    *fake_kvm_msr(&kvm, 0, async_faults) = 0x123449;
+    save(1);
+    kvm.write_count = 0;
+    load(1);
+    cr_assert_eq(kvm.writes[0].index, async_faults);
+    cr_assert_eq(kvm.writes[0].value, 0, "off");
+    cr_assert_eq(*fake_kvm_msr(&kvm, 0, async_faults), 0x123449, "and on again");
+}
+
+Test(x86_state, a_deadline_of_the_life_before_is_taken_back)
+{
+    *fake_kvm_msr(&kvm, 0, MSR_TSC_DEADLINE) = 0;
+    save(1);
+    *fake_kvm_msr(&kvm, 0, MSR_TSC_DEADLINE) = 424242;
+    load(1);
+    cr_assert_eq(*fake_kvm_msr(&kvm, 0, MSR_TSC_DEADLINE), 0);
+}
+
 /* ---- the TSC's rate ----------------------------------------------------------------------- */
 
 Test(x86_state, a_tsc_within_250_ppm_is_left_as_it_is)

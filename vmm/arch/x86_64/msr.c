@@ -3,6 +3,7 @@
 
 #include "vmm/base/kvm.h"
 
+#include <asm/kvm_para.h>
 #include <errno.h>
 #include <string.h>
 
@@ -231,15 +232,31 @@ static int write_batch(int vcpu_fd, struct batch *batch, struct thaw_error *err)
     }
 }
 
+static void put(struct batch *batch, uint32_t index, uint64_t value)
+{
+    batch->entries[batch->count++] = (struct kvm_msr_entry){.index = index, .data = value};
+}
+
+static bool uses_async_faults(const struct kvm_msr_entry *entries, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (entries[i].index == MSR_KVM_ASYNC_PF_EN && entries[i].data != 0)
+            return true;
+    return false;
+}
+
 int msr_write(int vcpu_fd, const struct tsc_write *tsc, const struct kvm_msr_entry *entries,
               uint32_t count, struct thaw_error *err)
 {
     struct batch batch; /* not cleared: 4 KiB, on the way that a restore waits for */
     batch.count = batch.padding = 0;
+    /* Pages that the life before was waiting for would be reported to this one. Off and on again:
+     * they are forgotten, and who waited at the save is woken. */
+    if (uses_async_faults(entries, count))
+        put(&batch, MSR_KVM_ASYNC_PF_EN, 0);
     if (tsc->forced)
-        batch.entries[batch.count++] =
-            (struct kvm_msr_entry){.index = MSR_TSC, .data = tsc->value + TSC_FAR_AWAY};
-    batch.entries[batch.count++] = (struct kvm_msr_entry){.index = MSR_TSC, .data = tsc->value};
+        put(&batch, MSR_TSC, tsc->value + TSC_FAR_AWAY);
+    put(&batch, MSR_TSC, tsc->value);
     do {
         uint32_t part = at_most(count, BATCH_MAX - batch.count);
         memcpy(batch.entries + batch.count, entries, part * sizeof(*entries));

@@ -492,6 +492,40 @@ Test(snapshot_disks, a_copy_without_holes_verifies_like_the_original)
     close(dir);
 }
 
+Test(snapshot_disks, data_that_moved_to_another_place_is_found)
+{
+    static char block[65536];
+    struct thaw_error err = {0};
+    memset(guest->rig.model, 0, RIG_SIZE);
+    start_as(DISK_WRITABLE);
+    blk_rig_clear(&guest->rig, VIRTIO_BLK_T_DISCARD, 0, RIG_SECTORS);
+    blk_rig_write(&guest->rig, 256, 128);
+    int dir = snapshot_directory(0);
+    struct disk_record record = capture(dir);
+    int fd = openat(dir, "disk-0", O_RDWR | O_CLOEXEC);
+    cr_assert_eq(pread(fd, block, sizeof(block), 256 * 512), (ssize_t)sizeof(block));
+    cr_assert_eq(pwrite(fd, block, sizeof(block), 512 * 512), (ssize_t)sizeof(block));
+    memset(block, 0, sizeof(block));
+    cr_assert_eq(pwrite(fd, block, sizeof(block), 256 * 512), (ssize_t)sizeof(block));
+    cr_assert_lt(disk_verify(&record, dir, 0, &err), 0);
+    close(fd);
+    close(dir);
+}
+
+Test(snapshot_disks, a_file_that_has_grown_while_the_guest_ran_cannot_be_captured)
+{
+    struct thaw_error err = {0};
+    struct disk_record record;
+    start_as(DISK_WRITABLE);
+    int dir = snapshot_directory(0);
+    cr_assert_eq(truncate(guest->image, RIG_SIZE * 2), 0);
+    cr_assert_lt(disk_capture(guest->rig.device, &guest->config, dir, 0, &record, &err), 0);
+    cr_assert_eq(err.failure, THAW_FAIL_IO);
+    cr_assert_not_null(strstr(err.message, "has changed its size while the guest ran"));
+    cr_assert_eq(stored_size(dir), -ENOENT);
+    close(dir);
+}
+
 Test(snapshot_disks, a_base_that_was_replaced_while_the_guest_ran_cannot_be_captured)
 {
     struct thaw_error err = {0};

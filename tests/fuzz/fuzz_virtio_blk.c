@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-blk over a file in memory: requests of every type, in the file and beyond its end. A disk
- * that is read-only stays as it is, and no disk grows or shrinks. */
+ * that is read-only, or has an overlay, stays as it is, and no disk grows or shrinks. */
 #include "devices/virtio/blk.h"
 #include "tests/fuzz/virtio_harness.h"
 
@@ -13,15 +13,17 @@
 
 struct host {
     int fd;
-    bool read_only;
+    bool read_only, overlay;
     char path[64];
 };
 
 static int create(struct fuzz_rig *rig, struct virtio_device **out, struct thaw_error *err)
 {
     const struct host *host = rig->host;
-    const struct blk_config config = {
-        .path = host->path, .serial = "fuzz", .read_only = host->read_only};
+    const struct blk_config config = {.path = host->path,
+                                      .serial = "fuzz",
+                                      .read_only = host->read_only,
+                                      .overlay = host->overlay};
     return blk_create(&config, &rig->context, out, err);
 }
 
@@ -54,7 +56,7 @@ static void check(struct fuzz_rig *rig)
     const struct host *host = rig->host;
     struct stat file;
     require(fstat(host->fd, &file) == 0 && file.st_size == DISK_SIZE);
-    require(!host->read_only || file.st_blocks == 0);
+    require(!(host->read_only || host->overlay) || file.st_blocks == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -63,6 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct host host = {.fd = memfd_create("disk", MFD_CLOEXEC)};
     require(host.fd >= 0 && ftruncate(host.fd, DISK_SIZE) == 0);
     host.read_only = size > 0 && data[0] & 1;
+    host.overlay = size > 0 && (data[0] & 3) == 2;
     (void)snprintf(host.path, sizeof(host.path), "/proc/self/fd/%d", host.fd);
     fuzz_virtio(&target, &host, data, size);
     close(host.fd);

@@ -16,7 +16,7 @@
 
 struct frame_pool {
     const struct frame_sink *sink;
-    struct frame_input *inputs; /* INPUTS */
+    struct frame_input *inputs; /* INPUTS, or as many as there are frames */
 
     pthread_mutex_t lock; /* of everything below */
     pthread_cond_t given, freed;
@@ -213,17 +213,20 @@ int frame_pool_create(struct frame_pool **out, const struct frame_sink *sink,
                       const struct pack_options *options, struct thaw_error *err)
 {
     struct frame_pool *pool = calloc(1, sizeof(*pool));
+    uint64_t count = frame_count(sink->map->pages);
+    if (count > INPUTS)
+        count = INPUTS;
     if (!pool)
         return thaw_fail(err, ENOMEM, "zstd");
     *pool = (struct frame_pool){
         .sink = sink,
-        .inputs = malloc(INPUTS * sizeof(*pool->inputs)),
+        .inputs = reallocarray(NULL, count, sizeof(*pool->inputs)),
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .given = PTHREAD_COND_INITIALIZER,
         .freed = PTHREAD_COND_INITIALIZER,
     };
     int rc = pool->inputs ? 0 : thaw_fail(err, ENOMEM, "zstd");
-    for (unsigned i = 0; rc == 0 && i < INPUTS; i++)
+    for (unsigned i = 0; rc == 0 && i < count; i++)
         pool->free[pool->free_count++] = &pool->inputs[i];
     if (rc == 0)
         rc = start_threads(pool, options, err);

@@ -13,8 +13,10 @@
 #include <sys/uio.h>
 #include <xxhash.h>
 
-#define REQUEST_BYTES_MAX  (1u << 20)
-#define REQUEST_PIECES_MAX 128u /* a block device takes about this many segments at once */
+/* Pages are rarely neighbours in this process, so this is 128 segments: most block devices take
+ * that many in one request, and 1 MiB would be one whole request and a crumb. */
+#define REQUEST_BYTES_MAX  (512u << 10)
+#define REQUEST_PIECES_MAX 128u
 #define QUEUE_DEPTH        32u
 #define THREADS            4u
 #define SECTOR_SIZE        512

@@ -48,7 +48,7 @@ struct reads_result {
 struct reads;
 
 /*
- * Begins to read. Items that follow one another in one file become one request of up to 1 MiB, in
+ * Begins to read. Items that follow one another in one file become one request of up to 512 KiB, in
  * the list's order. The places must stay mapped and nobody else may touch them until
  * reads_wait() or reads_free() has returned. An empty list is fine and starts nothing.
  */

@@ -119,7 +119,7 @@ static void gather(int fd, bool no_io_uring)
     struct reads_result result;
     cr_assert_eq(run(&list, (struct reads_options){.no_io_uring = no_io_uring}, &result), 0);
     check(&list);
-    cr_assert_eq(result.requests, FILE_BYTES >> 20, "1 MiB each");
+    cr_assert_eq(result.requests, FILE_BYTES >> 19, "512 KiB each");
 }
 
 Test(snapshot_reads, neighbours_in_the_file_are_read_together)
@@ -134,7 +134,7 @@ static void whole(int fd, bool no_io_uring)
     struct reads_result result;
     cr_assert_eq(run(&list, (struct reads_options){.no_io_uring = no_io_uring}, &result), 0);
     check(&list);
-    cr_assert_eq(result.requests, 8, "cut into parts of 1 MiB");
+    cr_assert_eq(result.requests, 16, "cut into parts of 512 KiB");
 }
 
 Test(snapshot_reads, a_large_item_is_read_in_parts)

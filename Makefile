@@ -122,6 +122,10 @@ $(O)/bench-mark: tests/bench/mark.c
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -ljansson -o $@
 
+$(O)/bench-workingset: tests/bench/workingset.c $(O)/libthaw.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(GC) $^ $(LIBS) -o $@
+
 .PHONY: unit unit-san
 unit: $(O)/unit-tests $(O)/thaw-image
 	$(O)/unit-tests

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define THREADS_MAX 8u
-#define SLOTS       (4 * THREADS_MAX)
+#define SLOTS       32u
 
 enum slot_state { SLOT_FREE, SLOT_BUSY, SLOT_DONE };
 

@@ -239,7 +239,7 @@ static int open_parent(struct publish *publish, const char *path, struct thaw_er
         strlen(name) > NAME_MAX)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "'%s': not the name of a new directory",
                             path);
-    strcpy(publish->name, name);
+    memcpy(publish->name, name, strlen(name) + 1);
     const char *parent = !slash ? "." : slash == copy ? "/" : copy;
     if (slash && slash != copy)
         *slash = '\0';

@@ -28,7 +28,7 @@ static struct memory_map make_map(void)
 {
     return (struct memory_map){
         .region_count = 1,
-        .regions = {{.size = PAGES * GUEST_PAGE_SIZE}},
+        .regions = {{.size = (uint64_t)PAGES * GUEST_PAGE_SIZE}},
         .pages = PAGES,
         .data = {.items = runs, .count = sizeof(runs) / sizeof(runs[0])},
     };

@@ -84,8 +84,10 @@ static int read_file(struct blob *file, int dir_fd, uint64_t expected, struct th
     if (size > expected)
         return damaged(err, "longer than it should be");
     file->data = malloc(size);
-    if (!file->data)
-        return thaw_fail(err, ENOMEM, SNAPSHOT_INDEX);
+    if (!file->data) {
+        thaw_fail(err, ENOMEM, SNAPSHOT_INDEX);
+        return -ENOMEM;
+    }
     file->size = file->capacity = size;
     if (file_pread_full(fd, file->data, size, 0, err) < 0)
         return thaw_context(err, SNAPSHOT_INDEX);

@@ -5,9 +5,6 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* Entries of pagemap read at once: 128 KiB for 64 MiB of memory, small enough for the cache. */
-#define WINDOW 16384u
-
 /* Documentation/admin-guide/mm/pagemap.rst */
 #define PAGEMAP_SWAPPED (1ull << 62) /* also on its way from one place to another */
 #define PAGEMAP_PRESENT (1ull << 63)
@@ -29,25 +26,20 @@ bool page_is_zero(const void *page)
     return true;
 }
 
-int memory_scanner_init(struct memory_scanner *scanner, const struct guest_memory *memory,
-                        const struct page_runs *backed, struct thaw_error *err)
+void memory_scanner_init(struct memory_scanner *scanner, const struct guest_memory *memory,
+                         const struct page_runs *backed)
 {
     static const struct page_runs none;
-    *scanner = (struct memory_scanner){.memory = memory, .backed = backed ? backed : &none};
+    scanner->memory = memory;
+    scanner->backed = backed ? backed : &none;
     scanner->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    scanner->entries = malloc(WINDOW * sizeof(*scanner->entries));
-    if (!scanner->entries) {
-        memory_scanner_free(scanner);
-        return thaw_fail(err, ENOMEM, "scan of memory");
-    }
-    return 0;
+    scanner->region = scanner->window = scanner->window_pages = 0;
 }
 
 void memory_scanner_free(struct memory_scanner *scanner)
 {
-    free(scanner->entries);
     cleanup_close_fn(&scanner->pagemap);
-    *scanner = (struct memory_scanner){.pagemap = -1};
+    scanner->pagemap = -1;
 }
 
 /* The pages of the region that `page` is in. */
@@ -63,7 +55,7 @@ static struct page_run region_of(const struct guest_memory *memory, uint64_t pag
     return region;
 }
 
-static int read_entries(const struct memory_scanner *scanner, const void *address, size_t count)
+static int read_entries(struct memory_scanner *scanner, const void *address, size_t count)
 {
     char *to = (char *)scanner->entries;
     size_t size = count * sizeof(*scanner->entries);
@@ -105,7 +97,7 @@ static int move_window(struct memory_scanner *scanner, uint64_t first, struct th
     uint64_t left = region.first + region.count - first;
     scanner->region = region.first;
     scanner->window = first;
-    scanner->window_pages = left < WINDOW ? left : WINDOW;
+    scanner->window_pages = left < MEMORY_SCAN_WINDOW ? left : MEMORY_SCAN_WINDOW;
     const void *address = page_address(scanner->memory, first, scanner->window_pages);
     if (scanner->pagemap < 0) {
         mark(scanner, first, first + scanner->window_pages);
@@ -161,9 +153,8 @@ int memory_scan(const struct guest_memory *memory, const struct page_runs *backe
 {
     memory_map_describe(map, memory);
     cleanup_memory_scanner struct memory_scanner scanner;
-    int rc = memory_scanner_init(&scanner, memory, backed, err);
-    if (rc == 0)
-        rc = memory_scanner_next(&scanner, 0, map->pages, &map->data, err);
+    memory_scanner_init(&scanner, memory, backed);
+    int rc = memory_scanner_next(&scanner, 0, map->pages, &map->data, err);
     if (rc < 0)
         memory_map_free(map);
     return rc;

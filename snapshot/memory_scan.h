@@ -5,18 +5,20 @@
 
 #include "snapshot/memory_file.h"
 
+#define MEMORY_SCAN_WINDOW 4096u /* pages whose entries of pagemap are read at once */
+
 struct memory_scanner {
     const struct guest_memory *memory;
     const struct page_runs *backed;
     int pagemap;                   /* /proc/self/pagemap; -1: none here, every page is read */
-    uint64_t *entries;             /* of pagemap: a window over the memory */
     uint64_t region;               /* first page of the window's region */
     uint64_t window, window_pages; /* first page of the window, how many */
+    uint64_t entries[MEMORY_SCAN_WINDOW];
 };
 
 /* `memory` and `backed` (may be NULL) stay the caller's and must outlive the scanner. */
-int memory_scanner_init(struct memory_scanner *scanner, const struct guest_memory *memory,
-                        const struct page_runs *backed, struct thaw_error *err);
+void memory_scanner_init(struct memory_scanner *scanner, const struct guest_memory *memory,
+                         const struct page_runs *backed);
 
 /* Appends the pages of [first, first+count), which must be RAM, that are not all zeros to `data`.
  * No run spans two regions. Fastest when called in ascending order. */

@@ -6,7 +6,7 @@
 int page_runs_add_apart(struct page_runs *runs, uint64_t first, uint64_t count,
                         struct thaw_error *err)
 {
-    if (runs->count == runs->capacity) {
+    if (!runs->items || runs->count == runs->capacity) {
         size_t capacity = runs->capacity * 2 + 64;
         struct page_run *items = reallocarray(runs->items, capacity, sizeof(*items));
         if (!items)

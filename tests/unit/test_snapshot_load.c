@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory comes back the same by every strategy, on a disk and in memory, and stays one's own. */
 #include "snapshot/load.h"
+#include "snapshot/pack.h"
 #include "snapshot/uring.h"
+#include "tests/unit/pack_rig.h"
 #include "tests/unit/snapshot_memory.h"
 
 #include <criterion/criterion.h>
@@ -245,14 +247,15 @@ Test(memory_load, a_fault_on_a_truncated_file_is_described_and_another_is_not_ou
     const void *mapped = (char *)page_address(&memory, 3072, 1) + 77;
     const void *zero = page_address(&memory, 2000, 1);
     cr_assert_str_eq(fault_line(load, NULL), "", "the file is whole");
-    cr_assert_str_eq(fault_line(load, mapped),
-                     "thaw: memory: page 3072 of the snapshot cannot be read: the disk fails\n");
+    cr_assert_str_eq(
+        fault_line(load, mapped),
+        "thaw: memory: page 3072 of the snapshot cannot be read: the disk fails [io]\n");
     cr_assert_eq(ftruncate(fake.memory_fd, 4096), 0);
     cr_assert_str_eq(fault_line(load, NULL),
-                     "thaw: memory: the file was truncated while it was in use\n");
+                     "thaw: memory: the file was truncated while it was in use [snapshot-short]\n");
     cr_assert_str_eq(fault_line(load, mapped),
                      "thaw: memory: page 3072 of the snapshot cannot be read: the file was "
-                     "truncated while it was in use\n");
+                     "truncated while it was in use [snapshot-short]\n");
     cr_assert_str_eq(fault_line(load, zero), "", "anonymous memory");
     cr_assert_str_eq(fault_line(load, &err), "", "no guest memory");
     char small[8];
@@ -293,4 +296,57 @@ Test(memory_load, memory_of_zeros_has_nothing_to_probe)
     cr_assert_eq(seen.probed, 0);
     memory_cache_observe(-1, &fake.map, NULL, &seen);
     cr_assert_eq(seen.probed, 0, "nor what cannot be looked at");
+}
+
+/* ---- packed memory ------------------------------------------------------------------------ */
+
+static struct memory_load *begin_packed(struct pack_rig *rig, int fd, bool io_uring)
+{
+    const struct plan_input input = {.map = &rig->map, .packed = true, .io_uring = io_uring};
+    const struct memory_source source = {.map = &rig->map, .memory_fd = fd};
+    cleanup_restore_plan struct restore_plan packed;
+    struct memory_load *load = NULL;
+    cr_assert_eq(restore_plan_make(&input, &packed, &err), 0);
+    cr_assert_eq(memory_load_begin(&load, &rig->other, &packed, &source, &err), 0, "%s",
+                 err.message);
+    return load;
+}
+
+Test(memory_load_packed, memory_is_unpacked_while_something_else_is_done)
+{
+    struct pack_rig rig;
+    pack_rig_make(&rig, 32u << 20, FILL_SPARSE);
+    cr_assert_eq(snapshot_pack(rig.plain_fd, rig.packed, NULL, &err), 0, "%s", err.message);
+    cleanup_close int dir = pack_rig_open(rig.packed);
+    cleanup_close int fd = packed_open(dir, &rig.map, &err);
+    for (unsigned i = 0; i < 2; i++) {
+        pack_rig_clear(&rig);
+        struct memory_load *load = begin_packed(&rig, fd, i == 0);
+        struct memory_load_stats stats;
+        cr_assert_eq(memory_load_wait(load, &stats, &err), 0, "%s", err.message);
+        cr_assert(pack_rig_is_same(&rig));
+        cr_assert_eq(stats.io_uring, i == 0 && uring_is_allowed());
+        memory_load_free(load);
+    }
+    pack_rig_free(&rig);
+}
+
+Test(memory_load_packed, a_damaged_frame_is_refused_before_the_guest_runs)
+{
+    struct pack_rig rig;
+    pack_rig_make(&rig, 32u << 20, FILL_TEXT);
+    cr_assert_eq(snapshot_pack(rig.plain_fd, rig.packed, NULL, &err), 0, "%s", err.message);
+    cleanup_close int dir = pack_rig_open(rig.packed);
+    cleanup_close int fd = packed_open(dir, &rig.map, &err);
+    cleanup_blob struct blob file = {0};
+    pack_rig_read(&file, rig.packed, SNAPSHOT_PACKED);
+    cleanup_close int writable = openat(dir, SNAPSHOT_PACKED, O_WRONLY | O_CLOEXEC);
+    const uint8_t flipped = file.data[40] ^ 1;
+    cr_assert_eq(pwrite(writable, &flipped, 1, 40), 1);
+    struct memory_load *load = begin_packed(&rig, fd, true);
+    cr_assert_lt(memory_load_wait(load, NULL, &err), 0);
+    cr_assert_eq(err.failure, THAW_FAIL_SNAPSHOT);
+    memory_load_free(load);
+    memory_load_free(begin_packed(&rig, fd, true)); /* also without a wait */
+    pack_rig_free(&rig);
 }

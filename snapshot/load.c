@@ -383,6 +383,7 @@ size_t memory_load_describe_fault(const struct memory_load *load, const void *ad
         put_number(&text, page);
         put(&text, " of the snapshot cannot be read: ");
     }
-    put(&text, truncated ? "the file was truncated while it was in use\n" : "the disk fails\n");
+    put(&text, truncated ? "the file was truncated while it was in use [snapshot-short]\n"
+                         : "the disk fails [io]\n");
     return text.used;
 }

@@ -3,6 +3,7 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/file.h"
 #include "vmm/cli/cli.h"
+#include "vmm/cli/fault.h"
 #include "vmm/cli/progress.h"
 #include "vmm/cli/restore_options.h"
 #include "vmm/cli/result.h"
@@ -118,18 +119,22 @@ static int thaw_guest(struct run *run, const struct mailbox_content *mailbox, in
 {
     const struct restore_options *o = run->options;
     session_block_signals();
+    fault_watch(&run->restore, input_fd);
     cleanup_machine struct machine *machine = NULL;
     int rc = restore_build(&run->restore, mailbox, &machine, err);
     if (rc == 0)
         rc = begin_capture(run, err);
     if (rc == 0)
         rc = run_session(run, machine, input_fd, err);
+    if (rc < 0)
+        rc = fault_explain(&run->restore, err);
     run->result->restore = run->restore.times;
     if (o->config.record && (rc == 0 || err->failure == THAW_FAIL_TIMEOUT)) {
         *err = (struct thaw_error){0};
         rc = restore_record(&run->restore, err);
     }
     /* What happens beside the guest ends before its memory goes. */
+    fault_unwatch();
     restore_stop(&run->restore);
     capture_end(&run->capture);
     return rc;
@@ -226,7 +231,8 @@ static int restore_and_run(struct run *run, struct thaw_error *err)
 static int exit_status(const struct restore_options *o, const struct run_result *result,
                        const struct thaw_error *err)
 {
-    bool refused = err->failure >= THAW_FAIL_SNAPSHOT && err->failure <= THAW_FAIL_SNAPSHOT_DISK;
+    bool refused = err->failure >= THAW_FAIL_SNAPSHOT && err->failure <= THAW_FAIL_SNAPSHOT_DISK &&
+                   !result->first_run_ns;
     if (err->code == 0)
         return result->session.status;
     return refused || o->snapshot.want.out_path ? (int)err->failure : CLI_STATUS_OWN_FAILURE;

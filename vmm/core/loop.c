@@ -131,6 +131,7 @@ int loop_start(struct loop *loop, struct thaw_error *err)
     sigset_t all, before;
     sigfillset(&all);
     sigdelset(&all, SIGTTIN);
+    sigdelset(&all, SIGBUS); /* guest memory that is not there: blocked, it kills wordlessly */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int rc = pthread_create(&loop->thread, NULL, loop_main, loop);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -66,19 +66,6 @@ static void handle_io(struct vcpu *vcpu)
     }
 }
 
-static void handle_mmio(struct vcpu *vcpu)
-{
-    struct kvm_run *run = vcpu->run;
-    uint64_t value = 0;
-    if (run->mmio.is_write) {
-        memcpy(&value, run->mmio.data, run->mmio.len);
-        bus_write(&vcpu->vm->mmio, run->mmio.phys_addr, run->mmio.len, value);
-    } else {
-        bus_read(&vcpu->vm->mmio, run->mmio.phys_addr, run->mmio.len, &value);
-        memcpy(run->mmio.data, &value, run->mmio.len);
-    }
-}
-
 /* Ends the VM with "<what> at <where>". */
 __attribute__((format(printf, 3, 4))) static void end_here(struct vcpu *vcpu, enum vm_end_kind kind,
                                                            const char *what, ...)
@@ -92,6 +79,27 @@ __attribute__((format(printf, 3, 4))) static void end_here(struct vcpu *vcpu, en
         arch_vcpu_describe(vcpu->fd, &vcpu->vm->memory, detail + used,
                            sizeof(detail) - (size_t)used);
     vm_end(vcpu->vm, kind, 0, detail);
+}
+
+/* Returns false when the guest has ended. */
+static bool handle_mmio(struct vcpu *vcpu)
+{
+    struct kvm_run *run = vcpu->run;
+    uint64_t value = 0;
+    /* KVM's emulator takes RAM that it cannot page in for a device. */
+    if (guest_memory_at(&vcpu->vm->memory, run->mmio.phys_addr, run->mmio.len)) {
+        end_here(vcpu, VM_END_KVM_ERROR, "RAM at 0x%llx cannot be accessed, vCPU %u, ",
+                 (unsigned long long)run->mmio.phys_addr, vcpu->index);
+        return false;
+    }
+    if (run->mmio.is_write) {
+        memcpy(&value, run->mmio.data, run->mmio.len);
+        bus_write(&vcpu->vm->mmio, run->mmio.phys_addr, run->mmio.len, value);
+    } else {
+        bus_read(&vcpu->vm->mmio, run->mmio.phys_addr, run->mmio.len, &value);
+        memcpy(run->mmio.data, &value, run->mmio.len);
+    }
+    return true;
 }
 
 static const char *internal_error_name(uint32_t suberror)
@@ -133,8 +141,7 @@ static bool handle_exit(struct vcpu *vcpu)
         return true;
     case KVM_EXIT_MMIO:
         count(&vcpu->exits.mmio);
-        handle_mmio(vcpu);
-        return true;
+        return handle_mmio(vcpu);
     case KVM_EXIT_INTR:
     case KVM_EXIT_IRQ_WINDOW_OPEN:
         count(&vcpu->exits.interrupted);
@@ -218,11 +225,12 @@ int vcpu_start(struct vcpu *vcpu, struct thaw_error *err)
     if (sigaction(KICK_SIGNAL, &action, NULL) < 0)
         return thaw_fail(err, errno, "sigaction");
 
-    /* The thread inherits the mask: every signal but the kick is the owner's business. */
+    /* The thread inherits the mask: every signal but these is the owner's business. */
     vcpu->run->immediate_exit = 0;
     sigset_t all, before;
     sigfillset(&all);
     sigdelset(&all, KICK_SIGNAL);
+    sigdelset(&all, SIGBUS); /* guest memory that is not there: blocked, it kills wordlessly */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int rc = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -113,6 +113,14 @@ $(O)/unit-tests-san: $(call objects,san,$(TEST_SRC))
 $(O)/hold: tests/integration/hold.c $(O)/libthaw.a
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) -static $(LDFLAGS) $^ $(LIBS) -o $@
 
+# Makes of a snapshot one that somebody has tampered with.
+$(O)/edit-state: tests/integration/edit_state.c $(O)/libthaw.a
+	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) -static $(LDFLAGS) $(GC) $^ $(LIBS) -o $@
+
+# Flips the bits of one, with the sanitizers watching.
+$(O)/flip-bits: $(call objects,san,tests/integration/flip_bits.c $(LIB_SRC))
+	$(call say,LINK,$@)$(CLANG) -pthread $(SANITIZE) $^ $(LIBS) -o $@
+
 # Either end of a virtio socket: the same program in the guest and on the host.
 $(O)/vsock-peer: tests/integration/vsock_peer.c Makefile
 	@mkdir -p $(@D)
@@ -169,7 +177,8 @@ demo: setup
 	@scripts/demo
 
 test: setup
-	@$(MAKE) --no-print-directory -j$$(nproc) all guests fuzz $(O)/unit-tests $(O)/unit-tests-san $(O)/hold $(O)/vsock-peer
+	@$(MAKE) --no-print-directory -j$$(nproc) all guests fuzz $(O)/unit-tests $(O)/unit-tests-san $(O)/hold $(O)/vsock-peer \
+	    $(O)/edit-state $(O)/flip-bits
 	@scripts/test
 
 bench-boot: setup

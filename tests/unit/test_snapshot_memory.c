@@ -369,7 +369,7 @@ Test(snapshot_memory, a_write_that_stops_short_is_continued_until_it_fails)
 Test(snapshot_memory, more_writes_than_may_be_in_flight_are_all_done)
 {
     fill(0, LOW_PAGES);
-    cr_assert_eq(write_pieces(true, 50ull * GUEST_PAGE_SIZE), 0, "%s", err.message);
+    cr_assert_eq(write_pieces(true, 100ull * GUEST_PAGE_SIZE), 0, "%s", err.message);
     expect_written((uint64_t)LOW_PAGES * GUEST_PAGE_SIZE);
 }
 

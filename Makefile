@@ -133,6 +133,15 @@ $(O)/bench-mark: tests/bench/mark.c
 $(O)/bench-workingset: tests/bench/workingset.c $(O)/libthaw.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(GC) $^ $(LIBS) -o $@
+$(O)/bench-series: tests/bench/series.c
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -ljansson -o $@
+# Static like thaw, and no more in it than it needs.
+$(O)/bench-floor: tests/bench/floor.c tests/bench/floor.h
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) -static $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(GC) $< -o $@
+$(O)/bench-floor-state: tests/bench/floor_state.c tests/bench/floor.h $(O)/libthaw.a
+	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(GC) $< $(O)/libthaw.a $(LIBS) -o $@
 
 .PHONY: unit unit-san
 unit: $(O)/unit-tests $(O)/thaw-image

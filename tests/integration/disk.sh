@@ -103,6 +103,54 @@ disk-17
     [ "$(md5sum <"$work/image")" = "$before" ] || fail "the image has changed"
 }
 
+# Two guests at once over one image, each with what it wrote itself.
+test_writes_to_an_overlay_are_the_guests_own_and_gone_at_its_end() {
+    local before first
+    ext4_disk "$work/image" 16M
+    before=$(md5sum <"$work/image")
+    sh_bundle 'head -c 2m /dev/urandom >/data/big; sum=$(md5sum </data/big); sync
+        echo 3 >/proc/sys/vm/drop_caches; [ "$(md5sum </data/big)" = "$sum" ] && echo same
+        rm /data/big; sync; read -r line; ls /data' \
+        '.process.user = {uid: 0, gid: 0}' '.linux.readonlyPaths = []'
+    mkfifo "$work/lines"
+    timeout 300 "$build/thaw" run --bundle "$work/bundle" --disk "$work/image,overlay,mount=/data" \
+        <"$work/lines" >"$work/first" 2>"$work/first.err" &
+    first=$!
+    exec 9>"$work/lines"
+    (wait_for "$work/first" same) || fail "$(cat "$work/first.err")"
+    run_thaw run --kernel "$build/guests/hello.elf" --disk "$work/image"
+    expect_failure io "--disk $work/image: in use by another VM"
+    sh_bundle 'echo two >/data/other; ls /data' '.process.user = {uid: 0, gid: 0}'
+    run_bundle --disk "$work/image,overlay,mount=/data"
+    expect_status 0
+    expect_out "$(printf 'lost+found\nother')"
+    echo go >&9
+    exec 9>&-
+    wait "$first" || fail "the first guest: $? $(cat "$work/first.err")"
+    [ "$(cat "$work/first")" = "$(printf 'same\nlost+found')" ] || fail "$(cat "$work/first")"
+    [ "$(md5sum <"$work/image")" = "$before" ] || fail "the image has changed"
+}
+
+test_an_overlay_without_room_is_an_error_to_the_guest_and_to_nobody_else() {
+    local before
+    ext4_disk "$work/image" 32M
+    before=$(md5sum <"$work/image")
+    mkdir "$work/small"
+    sh_bundle 'head -c 16m /dev/zero | tr "\\0" x >/data/big && sync /data/big && echo whole
+        echo still here' '.process.user = {uid: 0, gid: 0}'
+    local root=()
+    [ "$(id -u)" -eq 0 ] || root=(--map-root-user)
+    # shellcheck disable=SC2016
+    unshare --mount "${root[@]}" sh -c 'mount -t tmpfs -o size=8m tmpfs "$1/small" || exit 99
+        TMPDIR=$1/small timeout "$3" "$2/thaw" run --bundle "$1/bundle" \
+            --disk "$1/image,overlay,mount=/data"' - "$work" "$build" "${limit:-60}" \
+        </dev/null >"$work/out" 2>"$work/err" || true
+    expect_out "still here"
+    [ "$(md5sum <"$work/image")" = "$before" ] || fail "the image has changed"
+    run_thaw run --kernel "$build/guests/hello.elf" --disk "$work/image,overlay,ro"
+    expect_failure usage "--disk $work/image: either ro or overlay"
+}
+
 test_discarded_blocks_go_back_to_the_host() {
     local disk used
     disk=$(disk_directory)/image

@@ -73,8 +73,9 @@ void memory_cache_observe(int memory_fd, const struct memory_map *map,
 /*
  * After a SIGBUS at `address` (si_addr), or after KVM_RUN failed with EFAULT (`address` NULL):
  * writes a line ("thaw: memory: ... [name]\n", as failures are reported) to `line` that says which
- * page could not be read and whether the file was truncated. Returns its length; 0 when the address is not guest memory that
- * is mapped from the snapshot (then it was something else). Async-signal-safe.
+ * page could not be read and whether the file was truncated. Returns its length; 0 when the address
+ * is not guest memory that is mapped from the snapshot (then it was something else).
+ * Async-signal-safe.
  */
 size_t memory_load_describe_fault(const struct memory_load *load, const void *address, char *line,
                                   size_t size);

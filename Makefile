@@ -126,6 +126,11 @@ $(O)/vsock-peer: tests/integration/vsock_peer.c Makefile
 	@mkdir -p $(@D)
 	$(call say,MUSL,$@)$(MUSLCC) $(CPPFLAGS) $(INIT_CFLAGS) $(GC) $< -o $@
 
+# What a guest sees of its identity and its clocks.
+$(O)/probe: tests/integration/probe.c Makefile
+	@mkdir -p $(@D)
+	$(call say,MUSL,$@)$(MUSLCC) $(CPPFLAGS) $(INIT_CFLAGS) $(GC) $< -o $@
+
 $(O)/bench-mark: tests/bench/mark.c
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -ljansson -o $@

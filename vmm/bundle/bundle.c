@@ -348,9 +348,12 @@ static int load(struct bundle *bundle, const char *dir, const struct bundle_opti
                 struct thaw_error *err)
 {
     int rc = read_config(dir, &bundle->config, err);
-    if (rc == 0)
-        rc = find_entrypoint(bundle, err);
-    if (rc == 0 && options && options->arg_count > 0)
+    bool replaces = options && options->arg_count > 0;
+    /* What it says of the arguments is of no matter until there are others. */
+    struct thaw_error ignored, *said = replaces ? err : &ignored;
+    if (rc == 0 && find_entrypoint(bundle, said) < 0 && replaces)
+        rc = thaw_error_code(err);
+    if (rc == 0 && replaces)
         rc = replace_args(bundle->config, options, bundle->entrypoint_count, err);
     if (rc == 0 && options && options->env_count > 0)
         rc = override_env(bundle->config, options, err);

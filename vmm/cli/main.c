@@ -68,6 +68,7 @@ int main(int argc, char **argv)
     /* A reader of our output that goes away is an error to report, not a reason to die with a
      * guest in mid-air. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* so is a file that may not grow as it has to */
 
     const char *name = argc > 1 ? argv[1] : "--help";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {

@@ -184,6 +184,13 @@ static int verify(struct restore *restore, struct thaw_error *err)
     return restore_verify(restore, progress_pages, &progress, err);
 }
 
+/* As under `thaw run`: a kernel alone has only its console to speak. */
+static void place_console(struct restore *restore, const struct restore_options *o)
+{
+    if (!o->console && !streams_snapshot(o) && !restore->meta.has_mailbox)
+        restore->config.console_fd = STDOUT_FILENO;
+}
+
 /* The descriptors that only live as long as the guest. */
 static int run_with(struct run *run, const struct restore_config *config, int input_fd,
                     struct thaw_error *err)
@@ -195,6 +202,7 @@ static int run_with(struct run *run, const struct restore_config *config, int in
         rc = verify(&run->restore, err);
     if (rc < 0)
         return rc;
+    place_console(&run->restore, run->options);
     struct mailbox_content mailbox;
     cleanup_free const char **args = compose_args(run->options, &run->restore.meta, err);
     if (!args)

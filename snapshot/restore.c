@@ -161,23 +161,6 @@ void restore_close(struct restore *r)
             close(fds[i]);
 }
 
-/* ---- verifying ---------------------------------------------------------------------------- */
-
-int restore_verify(struct restore *r, void (*progress)(void *ctx, uint64_t pages), void *ctx,
-                   struct thaw_error *err)
-{
-    const struct pack_options options = {.progress = progress, .ctx = ctx};
-    if (r->stream) /* its checksum is at its end, and is looked at always */
-        return 0;
-    int rc = r->packed ? packed_verify(r->dir_fd, &r->map, &options, err)
-                       : memory_file_verify(r->dir_fd, r->memory_fd, &r->map, progress, ctx, err);
-    if (rc == 0 && r->has_working_set)
-        rc = working_set_verify(&r->working_set, err);
-    for (unsigned i = 0; i < r->meta.disk_count && rc == 0; i++)
-        rc = disk_verify(&r->meta.disks[i], r->dir_fd, i, err);
-    return rc;
-}
-
 /* ---- the devices -------------------------------------------------------------------------- */
 
 static const char *relocated_disk(const struct restore *r, unsigned number)
@@ -265,6 +248,33 @@ static int place_devices(struct restore *r, struct thaw_error *err)
     d->balloon = (struct balloon_config){.target_pages = meta->balloon.target_pages,
                                          .reporting = meta->balloon.reporting};
     return 0;
+}
+
+/* ---- verifying ---------------------------------------------------------------------------- */
+
+/* Its files, and for a restore also what the disks stand on, wherever that is. */
+static int verify_disk(const struct restore *r, unsigned number, struct thaw_error *err)
+{
+    const struct disk_record *disk = &r->meta.disks[number];
+    int rc = disk_verify(disk, r->dir_fd, number, err);
+    if (rc < 0 || !r->config.verify || disk->kind == DISK_WRITABLE)
+        return rc;
+    return disk_verify_image(disk, number, relocated_disk(r, number), err);
+}
+
+int restore_verify(struct restore *r, void (*progress)(void *ctx, uint64_t pages), void *ctx,
+                   struct thaw_error *err)
+{
+    const struct pack_options options = {.progress = progress, .ctx = ctx};
+    if (r->stream) /* its checksum is at its end, and is looked at always */
+        return 0;
+    int rc = r->packed ? packed_verify(r->dir_fd, &r->map, &options, err)
+                       : memory_file_verify(r->dir_fd, r->memory_fd, &r->map, progress, ctx, err);
+    if (rc == 0 && r->has_working_set)
+        rc = working_set_verify(&r->working_set, err);
+    for (unsigned i = 0; i < r->meta.disk_count && rc == 0; i++)
+        rc = verify_disk(r, i, err);
+    return rc;
 }
 
 /* ---- memory ------------------------------------------------------------------------------- */

@@ -94,6 +94,8 @@ static int handle_signal(struct session *s, unsigned signal, struct thaw_error *
         send_window_size(s);
         return 0;
     }
+    if (s->config->capture)
+        return interrupt(err, signal, "no snapshot was taken");
     if (signal == SIGQUIT)
         return interrupt(err, signal, "the guest was stopped");
     if (!s->seen.hello)

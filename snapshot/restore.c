@@ -422,14 +422,14 @@ void restore_running(struct restore *r)
         memory_load_populate(r->load);
 }
 
-int restore_record(struct restore *r, struct thaw_error *err)
+int restore_record(struct restore *r, struct record_report *report, struct thaw_error *err)
 {
     cleanup_page_runs struct page_runs order = {0};
-    bool approximate;
-    int rc = recorder_stop(r->recorder, &order, &approximate, err);
+    int rc = recorder_stop(r->recorder, &order, &report->approximate, err);
+    report->pages = page_runs_pages(&order);
     return rc < 0 ? rc
                   : working_set_write(r->dir_fd, r->memory_fd, &r->state.header, &r->map, &order,
-                                      approximate, err);
+                                      report->approximate, err);
 }
 
 void restore_stop(struct restore *r)

@@ -88,7 +88,11 @@ int restore_verify(struct restore *restore, void (*progress)(void *ctx, uint64_t
 
 /* Of a restore with `record` whose guest does not run (any more): writes the working set into the
  * snapshot's directory. Before restore_stop(). */
-int restore_record(struct restore *restore, struct thaw_error *err);
+struct record_report {
+    uint64_t pages;   /* that the guest wanted and that are not zeros */
+    bool approximate; /* from the page tables: no order, and some too many */
+};
+int restore_record(struct restore *restore, struct record_report *report, struct thaw_error *err);
 
 void restore_running(struct restore *restore);
 void restore_stop(struct restore *restore);

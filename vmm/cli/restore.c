@@ -69,6 +69,7 @@ struct run {
     struct restore restore;
     struct capture capture;
     struct run_result *result;
+    struct record_report recorded;
 };
 
 static void guest_runs(void *ctx)
@@ -131,7 +132,7 @@ static int thaw_guest(struct run *run, const struct mailbox_content *mailbox, in
     run->result->restore = run->restore.times;
     if (o->config.record && (rc == 0 || err->failure == THAW_FAIL_TIMEOUT)) {
         *err = (struct thaw_error){0};
-        rc = restore_record(&run->restore, err);
+        rc = restore_record(&run->restore, &run->recorded, err);
     }
     /* What happens beside the guest ends before its memory goes. */
     fault_unwatch();
@@ -281,7 +282,16 @@ int cli_record(int argc, char **argv, struct thaw_error *err)
     struct run run = {.options = &options, .result = &result, .capture = {.publish = PUBLISH_NONE}};
     rc = restore_and_run(&run, err);
     restore_close(&run.restore);
-    if (options.timing && rc == 0)
+    if (rc < 0)
+        return rc;
+    const char *kind = run.recorded.approximate ? "true" : "false";
+    unsigned long long pages = run.recorded.pages;
+    if (options.json)
+        fprintf(stderr, "{\"ok\":true,\"pages\":%llu,\"approximate\":%s}\n", pages, kind);
+    else
+        fprintf(stderr, "thaw: working set of %s: %llu pages%s\n", options.config.path, pages,
+                run.recorded.approximate ? ", approximate" : "");
+    if (options.timing)
         result_print_timing(&result);
-    return rc;
+    return 0;
 }

@@ -145,6 +145,15 @@ $(O)/bench-series: tests/bench/series.c
 $(O)/bench-floor: tests/bench/floor.c tests/bench/floor.h
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) -static $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(GC) $< -o $@
+$(O)/bench-pages: tests/bench/pages.c
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -o $@
+$(O)/bench-clones: tests/bench/clones.c
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -ljansson -o $@
+$(O)/bench-guest: tests/bench/guest.c Makefile
+	@mkdir -p $(@D)
+	$(call say,MUSL,$@)$(MUSLCC) $(CPPFLAGS) $(INIT_CFLAGS) $(GC) $< -o $@
 $(O)/bench-floor-state: tests/bench/floor_state.c tests/bench/floor.h $(O)/libthaw.a
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(GC) $< $(O)/libthaw.a $(LIBS) -o $@
 
@@ -182,7 +191,7 @@ fuzz: $(FUZZ_TARGETS)
 
 # ---- everything at once -----------------------------------------------------------------------
 
-.PHONY: setup demo test bench-boot bench-disk format tidy install clean help
+.PHONY: setup demo test bench-boot bench-disk bench-restore format tidy install clean help
 setup:
 	@scripts/setup
 
@@ -202,6 +211,11 @@ bench-boot: setup
 bench-disk: setup
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@scripts/bench-disk
+
+BENCH_RESTORE := $(addprefix $(O)/bench-,mark series floor floor-state pages clones guest workingset)
+bench-restore: setup
+	@$(MAKE) --no-print-directory -j$$(nproc) all guests $(BENCH_RESTORE)
+	@scripts/bench-restore
 
 SOURCES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 format:

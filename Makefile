@@ -167,8 +167,8 @@ unit-san: $(O)/unit-tests-san $(O)/thaw-image
 FUZZ_SRC     := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,$(O)/fuzz/%,$(FUZZ_SRC))
 FUZZ_LIB_SRC := $(filter-out devices/machine.c,$(wildcard vmm/base/*.c devices/*.c devices/virtio/*.c)) \
-                vmm/core/loop.c vmm/core/bus.c $(wildcard snapshot/*.c) vmm/arch/$(ARCH)/vm.c \
-                $(UNIT_INIT_SRC)
+                vmm/core/loop.c vmm/core/bus.c $(wildcard snapshot/*.c) \
+                $(patsubst %,vmm/arch/$(ARCH)/%.c,vm state state_check msr) $(UNIT_INIT_SRC)
 $(O)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$<)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -pthread $(FUZZ_WARN) $(SANITIZE) \
@@ -180,12 +180,16 @@ $(O)/fuzz/libthaw.a: $(call objects,fuzz/obj,$(FUZZ_LIB_SRC))
 FUZZ_LINK = $(CLANG) -pthread $(SANITIZE) -fsanitize=fuzzer
 # The harness of the virtio devices counts what goes through their queues.
 FUZZ_WRAP := -Wl,--wrap=virtq_pop,--wrap=virtq_unpop,--wrap=virtq_push,--wrap=virtq_reset
-$(filter $(O)/fuzz/virtio_%,$(FUZZ_TARGETS)): $(O)/fuzz/%: $(O)/fuzz/obj/tests/fuzz/fuzz_%.o \
+FUZZ_HARNESSED := $(filter $(O)/fuzz/virtio_% $(O)/fuzz/device_state,$(FUZZ_TARGETS))
+$(FUZZ_HARNESSED): $(O)/fuzz/%: $(O)/fuzz/obj/tests/fuzz/fuzz_%.o \
         $(O)/fuzz/obj/tests/fuzz/virtio_harness.o $(O)/fuzz/libthaw.a
 	$(call say,LINK,$@)$(FUZZ_LINK) $(FUZZ_WRAP) $^ $(LIBS) -o $@
-$(filter-out $(O)/fuzz/virtio_%,$(FUZZ_TARGETS)): $(O)/fuzz/%: \
+# A KVM that is always the same.
+$(O)/fuzz/arch_state: FUZZ_WRAP := -Wl,--wrap=ioctl
+$(filter-out $(FUZZ_HARNESSED) $(O)/fuzz/arch_state,$(FUZZ_TARGETS)): FUZZ_WRAP :=
+$(filter-out $(FUZZ_HARNESSED),$(FUZZ_TARGETS)): $(O)/fuzz/%: \
         $(O)/fuzz/obj/tests/fuzz/fuzz_%.o $(O)/fuzz/libthaw.a
-	$(call say,LINK,$@)$(FUZZ_LINK) $^ $(LIBS) -o $@
+	$(call say,LINK,$@)$(FUZZ_LINK) $(FUZZ_WRAP) $^ $(LIBS) -o $@
 .PHONY: fuzz
 fuzz: $(FUZZ_TARGETS)
 

@@ -572,3 +572,97 @@ void fuzz_virtio(const struct fuzz_target *target, void *host, const uint8_t *da
     tear_down(&rig);
     require(target->has_threads || open_descriptors() == before);
 }
+
+/* ---- a hostile snapshot ------------------------------------------------------------------- */
+
+/* Requests that wait in the rings, right or wrong, and anything anywhere. */
+static void fill_memory(struct fuzz_rig *rig, struct fuzz_input *in)
+{
+    for (unsigned n = fuzz_u8(in) % 8; n > 0; n--)
+        send_any(rig, in, false);
+    for (unsigned n = fuzz_u8(in) % 8; n > 0 && rig->target->request; n--)
+        rig->target->request(rig, in);
+    for (unsigned n = fuzz_u8(in) % 8; n > 0; n--)
+        write_memory(rig, in);
+}
+
+/* Guest memory and the device's state are as they were in some running machine. */
+static void make_state(struct fuzz_rig *rig, struct fuzz_input *in, struct snapshot *state)
+{
+    const struct virtio_ops *ops = rig->mmio.device->ops;
+    uint8_t how = fuzz_u8(in);
+    if (how & 1)
+        start(rig, in);
+    fill_memory(rig, in);
+    stop(rig);
+    save(rig, state);
+    if (how & 2)
+        fuzz_bytes(in, &state->transport, sizeof(state->transport));
+    if (how & 4)
+        fuzz_bytes(in, state->own, ops->state_size);
+    fuzz_corrupt(in, &state->transport, sizeof(state->transport));
+    fuzz_corrupt(in, state->own, ops->state_size);
+}
+
+/* As device_state_wake() does. */
+static void wake(struct fuzz_rig *rig)
+{
+    struct virtio_device *device = rig->mmio.device;
+    if (atomic_load(&device->interrupt_status) != 0)
+        device->interrupt(device->interrupt_ctx);
+    resume(rig);
+}
+
+static void replace(struct fuzz_rig *rig)
+{
+    virtio_destroy(rig->mmio.device);
+    create(rig);
+    stop(rig);
+}
+
+static void live(struct fuzz_rig *rig, struct fuzz_input *in)
+{
+    wake(rig);
+    check(rig);
+    turn(rig);
+    for (unsigned i = 0; i < rig->mmio.device->queue_count; i++)
+        fuzz_kick(rig, i);
+    turn(rig);
+    check(rig);
+    if (rig->target->host)
+        rig->target->host(rig, in);
+    turn(rig);
+    check(rig);
+}
+
+static void check_stable(struct fuzz_rig *rig)
+{
+    struct snapshot saved, loaded;
+    stop(rig);
+    save(rig, &saved);
+    replace(rig);
+    require(load(rig, &saved) == 0);
+    save(rig, &loaded);
+    if (rig->target->loading_changes)
+        rig->target->loading_changes(rig, saved.own);
+    require(is_same(&saved, &loaded));
+}
+
+void fuzz_virtio_state(const struct fuzz_target *target, void *host, const uint8_t *data,
+                       size_t size)
+{
+    struct fuzz_input in = {.at = data, .left = size};
+    struct fuzz_rig rig = {.target = target, .host = host};
+    struct snapshot state;
+    uint64_t before = open_descriptors();
+    set_up(&rig);
+    make_state(&rig, &in, &state);
+    replace(&rig);
+    if (load(&rig, &state) == 0) {
+        check_stable(&rig);
+        live(&rig, &in);
+        check_stable(&rig);
+    }
+    tear_down(&rig);
+    require(target->has_threads || open_descriptors() == before);
+}

@@ -77,6 +77,15 @@ struct fuzz_rig {
 /* Runs one input. */
 void fuzz_virtio(const struct fuzz_target *target, void *host, const uint8_t *data, size_t size);
 
+/*
+ * Runs one input as a restore of a hostile snapshot: guest memory as the input has it, then a state
+ * for a new device, which is a running one's with other bytes in it, or nothing but bytes of the
+ * input. One that is accepted wakes up as after a restore, is kicked at every queue, and gets some
+ * turns; then it is saved, and a fresh device must accept that and save the same.
+ */
+void fuzz_virtio_state(const struct fuzz_target *target, void *host, const uint8_t *data,
+                       size_t size);
+
 /* ---- for fuzz_target.request -------------------------------------------------------------- */
 
 struct fuzz_buffer {

@@ -172,7 +172,9 @@ static void describe_origin(const struct capture *c, const struct machine *m,
                             const struct guest_observation *seen, struct snapshot_meta *meta)
 {
     const struct snapshot_meta *parent = c->config.parent;
-    meta->generation = parent ? parent->generation + 1 : 1;
+    /* The one before may come from a hostile file. */
+    unsigned before = parent ? parent->generation : 0;
+    meta->generation = before < INT32_MAX ? before + 1 : before;
     meta->memory_size = guest_memory_size(&m->vm->memory);
     meta->vcpus = m->vm->vcpu_count;
     meta->has_mailbox = m->has_mailbox;

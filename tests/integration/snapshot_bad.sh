@@ -205,6 +205,15 @@ test_what_is_no_directory_or_none_of_ours_is_refused() {
     refused 20 snapshot-invalid "not a directory"
 }
 
+test_a_snapshot_of_a_forged_one_can_be_read() {
+    bake spin && copy
+    edit text '"generation": 1' '"generation": 2147483647'
+    run_thaw restore "$work/bad" --snapshot-after-ms 20 --snapshot-out "$work/next"
+    expect_status 0
+    run_thaw snapshot verify "$work/next"
+    expect_status 0
+}
+
 # ---- the processor ----------------------------------------------------------------------------
 
 # The host's number is not this one's, so that the processor is looked at.
@@ -337,7 +346,8 @@ test_memory_that_is_truncated_under_a_guest_ends_it_with_one_line() {
 }
 
 test_flipped_bits_are_found() {
-    bake
+    truncate -s 1M "$work/disk" "$work/base"
+    bake count --disk "$work/disk" --disk "$work/base,ro" --vsock "$work/vsock" --balloon 4M
     run_thaw snapshot record-workingset "$work/good"
     expect_status 0
     status=0

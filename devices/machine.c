@@ -305,8 +305,8 @@ const char *machine_in_flight(struct machine *m)
     if (!control_is_quiet(m->control))
         return "the control port";
     for (unsigned i = 0; i < m->slot_count; i++) {
-        struct virtio_device *device = m->slots[i].mmio.device;
-        if (!device->ops->is_quiet(device))
+        const struct virtio_device *device = m->slots[i].mmio.device;
+        if (!virtio_is_quiet(device))
             return device->ops->name;
     }
     return NULL;

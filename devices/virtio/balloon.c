@@ -204,18 +204,6 @@ static void balloon_reset(struct virtio_device *device)
     balloon_of(device)->space.actual = 0;
 }
 
-static bool balloon_is_quiet(struct virtio_device *device)
-{
-    (void)device; /* a request is in flight only within a call */
-    return true;
-}
-
-/* Nothing to wait for; the transport delivers no notification now and all of them on resume. */
-static void balloon_stop_or_resume(struct virtio_device *device)
-{
-    (void)device;
-}
-
 static void balloon_save(struct virtio_device *device, void *state)
 {
     const struct balloon *b = balloon_of(device);
@@ -252,9 +240,6 @@ static const struct virtio_ops balloon_ops = {
     .config_read = balloon_config_read,
     .config_write = balloon_config_write,
     .config_size = sizeof(struct balloon_space),
-    .is_quiet = balloon_is_quiet,
-    .stop = balloon_stop_or_resume,
-    .resume = balloon_stop_or_resume,
     .state_size = sizeof(struct balloon_state),
     .save = balloon_save,
     .load = balloon_load,

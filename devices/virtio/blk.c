@@ -323,16 +323,6 @@ static void blk_stop(struct virtio_device *device)
     virtio_notify_driver(device, 0);
 }
 
-static void blk_resume(struct virtio_device *device)
-{
-    (void)device; /* the queue is looked at by the caller; nothing was in flight */
-}
-
-static bool blk_is_quiet(struct virtio_device *device)
-{
-    return blk_of(device)->io.in_flight == 0;
-}
-
 static void blk_config_read(struct virtio_device *device, uint32_t offset, void *to, uint32_t size)
 {
     memcpy(to, (const char *)&blk_of(device)->config + offset, size);
@@ -391,9 +381,7 @@ static const struct virtio_ops ops = {
     .notify = blk_notify,
     .config_read = blk_config_read,
     .config_size = CONFIG_SIZE,
-    .is_quiet = blk_is_quiet,
     .stop = blk_stop,
-    .resume = blk_resume,
     .state_size = sizeof(struct blk_state),
     .save = blk_save,
     .load = blk_load,

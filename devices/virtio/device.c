@@ -90,7 +90,8 @@ void virtio_stop(struct virtio_device *device)
 {
     if (device->stopped)
         return;
-    device->ops->stop(device);
+    if (device->ops->stop)
+        device->ops->stop(device);
     device->stopped = true;
 }
 
@@ -99,8 +100,17 @@ void virtio_resume(struct virtio_device *device)
     if (!device->stopped)
         return;
     device->stopped = false;
-    device->ops->resume(device);
+    if (device->ops->resume)
+        device->ops->resume(device);
     virtio_kick_all(device);
+}
+
+bool virtio_is_quiet(const struct virtio_device *device)
+{
+    for (unsigned i = 0; i < device->queue_count; i++)
+        if (device->queues[i].in_flight > 0)
+            return false;
+    return true;
 }
 
 void virtio_reset(struct virtio_device *device)

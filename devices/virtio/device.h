@@ -60,12 +60,9 @@ struct virtio_ops {
                          uint32_t size);
     uint32_t config_size; /* bytes; 0: none, and config_read may be NULL */
 
-    /* Whether nothing is in flight: every chain popped was pushed, no host request is pending. */
-    bool (*is_quiet)(struct virtio_device *device);
-
-    /* stop: takes nothing new and waits for what is in flight, so that is_quiet holds after it.
-     * resume: goes on, as if every queue had been notified and every host descriptor were ready.
-     * Both are idempotent. */
+    /* stop: takes nothing new and waits for what is in flight, so that virtio_is_quiet() holds
+     * after it. resume: goes on with its host descriptors, as if each were ready; the queues are
+     * looked at by the caller afterwards. Both are idempotent. NULL: nothing to do. */
     void (*stop)(struct virtio_device *device);
     void (*resume)(struct virtio_device *device);
 
@@ -145,6 +142,10 @@ void virtio_kick_all(struct virtio_device *device);
 /* ops->stop and ops->resume, with the state kept here. resume looks at every queue again. */
 void virtio_stop(struct virtio_device *device);
 void virtio_resume(struct virtio_device *device);
+
+/* Whether nothing is in flight: every chain popped was pushed. No request to the host is pending
+ * then, for such a request has a chain. */
+bool virtio_is_quiet(const struct virtio_device *device);
 
 /* Nothing more is taken from any queue: the device needs a reset. */
 void virtio_break_queues(struct virtio_device *device);

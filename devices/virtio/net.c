@@ -292,12 +292,7 @@ static void net_config_read(struct virtio_device *device, uint32_t offset, void 
     memcpy(to, (const char *)&net_of(device)->space + offset, size);
 }
 
-static bool net_is_quiet(struct virtio_device *device)
-{
-    (void)device; /* a frame is in flight only within a call */
-    return true;
-}
-
+/* A frame is in flight only within a call: there is nothing to wait for. */
 static void net_stop(struct virtio_device *device)
 {
     struct net *net = net_of(device);
@@ -353,7 +348,6 @@ static const struct virtio_ops net_ops = {
     .notify = net_notify,
     .config_read = net_config_read,
     .config_size = sizeof(struct net_space),
-    .is_quiet = net_is_quiet,
     .stop = net_stop,
     .resume = net_resume,
     .state_size = sizeof(struct net_state),

@@ -364,17 +364,6 @@ static void ports_reset(struct virtio_device *device)
     }
 }
 
-static bool ports_is_quiet(struct virtio_device *device)
-{
-    (void)device;
-    return true;
-}
-
-static void ports_stop(struct virtio_device *device)
-{
-    (void)device;
-}
-
 static void ports_resume(struct virtio_device *device)
 {
     if (is_at_work(of_device(device)))
@@ -441,8 +430,6 @@ static const struct virtio_ops ports_ops = {
     .notify = ports_notify,
     .config_read = ports_config_read,
     .config_size = sizeof(struct config_space),
-    .is_quiet = ports_is_quiet,
-    .stop = ports_stop,
     .resume = ports_resume,
     .state_size = sizeof(struct ports_state),
     .save = ports_save,

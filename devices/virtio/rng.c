@@ -164,21 +164,9 @@ static void rng_reset(struct virtio_device *device)
 }
 
 /* A request that is throttled stays in the ring: nothing is ever in flight. */
-static bool rng_is_quiet(struct virtio_device *device)
-{
-    (void)device;
-    return true;
-}
-
 static void rng_stop(struct virtio_device *device)
 {
     set_timer((struct rng *)device, 0);
-}
-
-/* The queue is looked at again after it, which is all there is to do. */
-static void rng_resume(struct virtio_device *device)
-{
-    (void)device;
 }
 
 static void rng_save(struct virtio_device *device, void *state)
@@ -214,9 +202,7 @@ static const struct virtio_ops ops = {
     .id = DEVICE_ID,
     .reset = rng_reset,
     .notify = rng_notify,
-    .is_quiet = rng_is_quiet,
     .stop = rng_stop,
-    .resume = rng_resume,
     .state_size = sizeof(struct rng_state),
     .save = rng_save,
     .load = rng_load,

@@ -193,23 +193,11 @@ static void vsock_config_read(struct virtio_device *device, uint32_t offset, voi
 }
 
 /* Every request is served where it is found: nothing is ever in flight. */
-static bool vsock_is_quiet(struct virtio_device *device)
-{
-    (void)device;
-    return true;
-}
-
 static void vsock_stop(struct virtio_device *device)
 {
     struct vsock *v = (struct vsock *)device;
     v->event_pending |= v->event_unproven;
     v->event_unproven = false;
-}
-
-/* Every queue is looked at again after it, which is all there is to do. */
-static void vsock_resume(struct virtio_device *device)
-{
-    (void)device;
 }
 
 static void vsock_save(struct virtio_device *device, void *state)
@@ -253,9 +241,7 @@ static const struct virtio_ops ops = {
     .notify = vsock_notify,
     .config_read = vsock_config_read,
     .config_size = sizeof(uint64_t),
-    .is_quiet = vsock_is_quiet,
     .stop = vsock_stop,
-    .resume = vsock_resume,
     .state_size = sizeof(struct vsock_state),
     .save = vsock_save,
     .load = vsock_load,

@@ -94,11 +94,6 @@ static void echo_config_write(struct virtio_device *device, uint32_t offset, con
     echo_of(device)->state.config[0] %= 16;
 }
 
-static bool echo_is_quiet(struct virtio_device *device)
-{
-    return echo_of(device)->pending_count == 0;
-}
-
 static void echo_stop(struct virtio_device *device)
 {
     while (echo_of(device)->pending_count > 0)
@@ -139,7 +134,6 @@ static const struct virtio_ops ops = {
     .config_read = echo_config_read,
     .config_write = echo_config_write,
     .config_size = sizeof(((struct echo_state *)NULL)->config),
-    .is_quiet = echo_is_quiet,
     .stop = echo_stop,
     .resume = echo_resume,
     .state_size = sizeof(struct echo_state),

@@ -146,7 +146,7 @@ static void check_reset(struct fuzz_rig *rig)
 {
     struct virtio_device *device = rig->mmio.device;
     require(device->status == 0 && device->accepted == 0);
-    require(device->interrupt_status == 0 && device->ops->is_quiet(device));
+    require(device->interrupt_status == 0 && virtio_is_quiet(device));
     for (unsigned i = 0; i < device->queue_count; i++)
         require(!device->queues[i].ready && device->queues[i].in_flight == 0);
 }
@@ -337,7 +337,7 @@ static void stop(struct fuzz_rig *rig)
     struct virtio_device *device = rig->mmio.device;
     loop_lock(rig->loop);
     virtio_stop(device);
-    require(device->ops->is_quiet(device));
+    require(virtio_is_quiet(device));
     loop_unlock(rig->loop);
     for (unsigned i = 0; i < device->queue_count; i++)
         require(device->queues[i].in_flight == 0);
@@ -446,7 +446,7 @@ static void check(struct fuzz_rig *rig)
         require(q->in_flight == rig->queues[i].in_flight);
         in_flight += q->in_flight;
     }
-    require(in_flight == 0 || !device->ops->is_quiet(device));
+    require(virtio_is_quiet(device) == (in_flight == 0));
     if (rig->target->check)
         rig->target->check(rig);
 }

@@ -85,7 +85,7 @@ static inline struct blk_rig_request blk_rig_offer(struct blk_rig *rig, uint32_t
 static inline void blk_rig_settle(struct blk_rig *rig)
 {
     fake_driver_kick(&rig->driver, 0);
-    for (unsigned turns = 0; turns < 1000 && !rig->device->ops->is_quiet(rig->device); turns++)
+    for (unsigned turns = 0; turns < 1000 && !virtio_is_quiet(rig->device); turns++)
         loop_turn(rig->driver.loop, 10);
     fake_driver_run_loop(&rig->driver, 0);
 }

@@ -435,7 +435,7 @@ static void replace_by_copy(struct rig *rig)
     struct balloon_state own;
     struct thaw_error err = {0};
     virtio_stop(rig->device);
-    cr_assert(rig->device->ops->is_quiet(rig->device));
+    cr_assert(virtio_is_quiet(rig->device));
     virtio_mmio_save(&rig->driver.mmio, &state);
     rig->device->ops->save(rig->device, &own);
     virtio_destroy(rig->device);

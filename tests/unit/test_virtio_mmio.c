@@ -51,12 +51,6 @@ static void dummy_config_write(struct virtio_device *device, uint32_t offset, co
     memcpy(((struct dummy *)device)->config + offset, from, size);
 }
 
-static bool dummy_is_quiet(struct virtio_device *device)
-{
-    (void)device;
-    return true;
-}
-
 static void dummy_stop(struct virtio_device *device)
 {
     ((struct dummy *)device)->stops++;
@@ -81,7 +75,6 @@ static const struct virtio_ops dummy_ops = {
     .config_read = dummy_config_read,
     .config_write = dummy_config_write,
     .config_size = 6,
-    .is_quiet = dummy_is_quiet,
     .stop = dummy_stop,
     .resume = dummy_resume,
     .destroy = dummy_destroy,

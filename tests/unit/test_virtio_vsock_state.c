@@ -12,7 +12,7 @@ struct saved {
 static void stop_and_save(struct saved *saved)
 {
     virtio_stop(rig.device);
-    cr_assert(rig.device->ops->is_quiet(rig.device));
+    cr_assert(virtio_is_quiet(rig.device));
     virtio_mmio_save(&rig.driver.mmio, &saved->common);
     rig.device->ops->save(rig.device, &saved->own);
 }

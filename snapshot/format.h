@@ -23,12 +23,13 @@
 #define SNAPSHOT_STATE_MAX    (64u << 20) /* bytes; a longer file is not one */
 
 /* The names of the files of a snapshot's directory. */
-#define SNAPSHOT_STATE       "state"
-#define SNAPSHOT_MEMORY      "memory"
-#define SNAPSHOT_INDEX       "memory.idx"
-#define SNAPSHOT_PACKED      "memory.zst"
-#define SNAPSHOT_WORKING_SET "workingset"
-#define SNAPSHOT_DISK        "disk-%u" /* number of the disk */
+#define SNAPSHOT_STATE           "state"
+#define SNAPSHOT_MEMORY          "memory"
+#define SNAPSHOT_INDEX           "memory.idx"
+#define SNAPSHOT_PACKED          "memory.zst"
+#define SNAPSHOT_WORKING_SET     "workingset"
+#define SNAPSHOT_WORKING_SET_NEW "workingset.new" /* while it is written */
+#define SNAPSHOT_DISK            "disk-%u"        /* number of the disk */
 
 /* Little-endian, without padding. */
 struct snapshot_header {

@@ -26,8 +26,9 @@ bool publish_is_disk_file(const char *name)
 
 bool publish_is_snapshot_file(const char *name)
 {
-    static const char *const names[] = {SNAPSHOT_STATE, SNAPSHOT_MEMORY, SNAPSHOT_INDEX,
-                                        SNAPSHOT_PACKED, SNAPSHOT_WORKING_SET};
+    static const char *const names[] = {SNAPSHOT_STATE,       SNAPSHOT_MEMORY,
+                                        SNAPSHOT_INDEX,       SNAPSHOT_PACKED,
+                                        SNAPSHOT_WORKING_SET, SNAPSHOT_WORKING_SET_NEW};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(name, names[i]) == 0)
             return true;

@@ -6,11 +6,11 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <xxhash.h>
 
 /* What a new file is called while an old one is in its place. */
-#define NEW_NAME    SNAPSHOT_WORKING_SET ".new"
 #define COPY_BYTES  (1u << 20)
 #define CHECKSUM_AT offsetof(struct working_set_header, checksum)
 
@@ -362,23 +362,24 @@ static int write_file(int fd, int memory_fd, struct working_set_header *header,
     return rc;
 }
 
-/* Gives the nameless file its name. */
-static int put_in_place(int dir_fd, int fd)
+/* Under another name first, and alone: two recordings of one snapshot come one after the other. A
+ * file without a name (O_TMPFILE) would be nicer; not every file system has them. */
+static int write_beside(int dir_fd, int memory_fd, struct working_set_header *header,
+                        const struct page_runs *runs, struct thaw_error *err)
 {
-    char path[32];
-    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    if (linkat(AT_FDCWD, path, dir_fd, SNAPSHOT_WORKING_SET, AT_SYMLINK_FOLLOW) == 0)
-        return 0;
-    if (errno != EEXIST)
-        return -errno;
-    (void)unlinkat(dir_fd, NEW_NAME, 0);
-    if (linkat(AT_FDCWD, path, dir_fd, NEW_NAME, AT_SYMLINK_FOLLOW) < 0)
-        return -errno;
-    if (renameat(dir_fd, NEW_NAME, dir_fd, SNAPSHOT_WORKING_SET) == 0)
-        return 0;
-    int error = errno;
-    (void)unlinkat(dir_fd, NEW_NAME, 0);
-    return -error;
+    if (flock(dir_fd, LOCK_EX) < 0)
+        return thaw_fail(err, errno, "flock of the snapshot");
+    (void)unlinkat(dir_fd, SNAPSHOT_WORKING_SET_NEW, 0); /* of a writer that was killed */
+    cleanup_close int fd = openat(dir_fd, SNAPSHOT_WORKING_SET_NEW,
+                                  O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return thaw_fail(err, errno, SNAPSHOT_WORKING_SET);
+    int rc = write_file(fd, memory_fd, header, runs, err);
+    if (rc == 0 && renameat(dir_fd, SNAPSHOT_WORKING_SET_NEW, dir_fd, SNAPSHOT_WORKING_SET) < 0)
+        rc = thaw_fail(err, errno, SNAPSHOT_WORKING_SET);
+    if (rc < 0)
+        (void)unlinkat(dir_fd, SNAPSHOT_WORKING_SET_NEW, 0);
+    return rc;
 }
 
 int working_set_write(int dir_fd, int memory_fd, const struct snapshot_header *state,
@@ -397,16 +398,7 @@ int working_set_write(int dir_fd, int memory_fd, const struct snapshot_header *s
         .pages_offset = pages_offset((uint32_t)runs.count),
         .pages = page_runs_pages(&runs),
     };
-    cleanup_close int fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        thaw_fail(err, errno, SNAPSHOT_WORKING_SET);
-        return thaw_reclassify(err, THAW_FAIL_IO);
-    }
-    if (write_file(fd, memory_fd, &header, &runs, err) < 0)
-        return thaw_reclassify(err, THAW_FAIL_IO);
-    int rc = put_in_place(dir_fd, fd);
-    if (rc == 0)
-        return 0;
-    thaw_fail(err, -rc, SNAPSHOT_WORKING_SET);
-    return thaw_reclassify(err, THAW_FAIL_IO);
+    int rc = write_beside(dir_fd, memory_fd, &header, &runs, err);
+    (void)flock(dir_fd, LOCK_UN);
+    return rc < 0 ? thaw_reclassify(err, THAW_FAIL_IO) : 0;
 }

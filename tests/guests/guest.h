@@ -33,6 +33,13 @@
 2:
     .endm
 
+    /* RAX = the TSC; RDX is lost. */
+    .macro read_tsc
+    rdtsc
+    shlq $32, %rdx
+    orq %rdx, %rax
+    .endm
+
     .macro shut_down status
     out8 DEBUG_EXIT, \status
 4:  jmp 4b

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fills 1024 pages from 4 MiB on with their own number, says so, waits, and reads them again one by
- * one, slowly, with a dot for every 16. Shuts down with 6, or 7 when a page is not what it was. */
+/* Fills 1024 pages from 4 MiB on with their own number, says so, waits half a second, and reads them
+ * again one by one, slowly, with a dot for every 16. Shuts down with 6, or 7 when a page is not what
+ * it was. */
 #include "guest.h"
 
 #define FIRST 0x400000
 #define PAGE  0x1000
 #define PAGES 1024
-#define PAUSE 200
+#define PAUSE 1500000 /* of the TSC, half a millisecond */
 
     .global _start
 _start:
@@ -17,17 +18,21 @@ _start:
     decl %ebx
     jnz 1b
     print CONSOLE, "filled\n"
-    movl $50000, %eax
-2:  decl %eax
-    jnz 2b
+    read_tsc
+    leaq 1000 * PAUSE(%rax), %rcx
+2:  read_tsc
+    cmpq %rcx, %rax
+    jb 2b
     print CONSOLE, "reads\n"
     movl $FIRST, %edi
     movl $PAGES, %ebx
 3:  cmpl %edi, (%rdi)
     jne 6f
-    movl $PAUSE, %eax
-4:  decl %eax
-    jnz 4b
+    read_tsc
+    leaq PAUSE(%rax), %rcx
+4:  read_tsc
+    cmpq %rcx, %rax
+    jb 4b
     testl $15, %ebx
     jnz 5f
     out8 CONSOLE, 0x2e

@@ -4,7 +4,7 @@
 
 # bake [GUEST [OPTION...]]: a snapshot in $work/good.
 bake() {
-    run_thaw run --kernel "$build/guests/${1:-count}.elf" --memory 32M --snapshot-after-ms 60 \
+    run_thaw run --kernel "$build/guests/${1:-later}.elf" --memory 32M --snapshot-after-ms 60 \
         --snapshot-out "$work/good" "${@:2}"
     expect_status 0
 }
@@ -347,7 +347,7 @@ test_memory_that_is_truncated_under_a_guest_ends_it_with_one_line() {
 
 test_flipped_bits_are_found() {
     truncate -s 1M "$work/disk" "$work/base"
-    bake count --disk "$work/disk" --disk "$work/base,ro" --vsock "$work/vsock" --balloon 4M
+    bake later --disk "$work/disk" --disk "$work/base,ro" --vsock "$work/vsock" --balloon 4M
     run_thaw snapshot record-workingset "$work/good"
     expect_status 0
     status=0
@@ -393,20 +393,20 @@ test_a_guest_that_is_never_quiet_is_not_frozen() {
 test_a_target_that_is_no_snapshot_is_left_as_it_is() {
     mkdir "$work/into" "$work/into/s"
     echo precious >"$work/into/s/file"
-    run_thaw run --kernel "$build/guests/count.elf" -m 32M --snapshot-after-ms 30 --snapshot-out "$work/into/s"
+    run_thaw run --kernel "$build/guests/later.elf" -m 32M --snapshot-after-ms 30 --snapshot-out "$work/into/s"
     expect_refusal 2 usage
     bake
     mv "$work/good"/* "$work/into/s"
-    run_thaw run --kernel "$build/guests/count.elf" -m 32M --snapshot-after-ms 30 --snapshot-out "$work/into/s"
+    run_thaw run --kernel "$build/guests/later.elf" -m 32M --snapshot-after-ms 30 --snapshot-out "$work/into/s"
     expect_refusal 2 usage "holds 'file' beside a snapshot"
     [ "$(cat "$work/into/s/file")" = precious ] || fail "the file in it has changed"
     rm -r "$work/into/s"
     echo precious >"$work/into/s"
-    run_thaw run --kernel "$build/guests/count.elf" -m 32M --snapshot-after-ms 30 --snapshot-out "$work/into/s"
+    run_thaw run --kernel "$build/guests/later.elf" -m 32M --snapshot-after-ms 30 --snapshot-out "$work/into/s"
     expect_refusal 2 usage
     [ "$(cat "$work/into/s")" = precious ] || fail "the file has changed"
     ln -sf nowhere "$work/into/s"
-    run_thaw run --kernel "$build/guests/count.elf" -m 32M --snapshot-after-ms 30 --snapshot-out "$work/into/s"
+    run_thaw run --kernel "$build/guests/later.elf" -m 32M --snapshot-after-ms 30 --snapshot-out "$work/into/s"
     expect_refusal 26 snapshot-link
     [ "$(ls -A "$work/into")" = s ] || fail "left behind: $(ls -A "$work/into")"
 }

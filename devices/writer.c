@@ -2,6 +2,7 @@
 #include "devices/writer.h"
 
 #include "vmm/base/clock.h"
+#include "vmm/base/thread.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -285,19 +286,12 @@ int writer_create(int fd, struct writer **out, struct thaw_error *err)
 
 int writer_start(struct writer *writer, writer_room *room, void *ctx, struct thaw_error *err)
 {
-    sigset_t blocked;
-    sigfillset(&blocked);
-    sigdelset(&blocked, SIGTTOU);
-
-    pthread_attr_t attr;
-    pthread_attr_init(&attr);
-    pthread_attr_setsigmask_np(&attr, &blocked);
+    static const int signals[] = {SIGTTOU, 0};
     writer->room = room;
     writer->room_ctx = ctx;
-    int error = pthread_create(&writer->thread, &attr, write_on, writer);
-    pthread_attr_destroy(&attr);
-    if (error != 0)
-        return thaw_fail(err, error, "thread of a writer");
+    int rc = thread_start(&writer->thread, signals, write_on, writer);
+    if (rc < 0)
+        return thaw_fail(err, -rc, "thread of a writer");
 
     writer->running = true;
     return 0;

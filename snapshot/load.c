@@ -3,12 +3,12 @@
 #include "snapshot/pack.h"
 #include "snapshot/uring.h"
 #include "vmm/base/clock.h"
+#include "vmm/base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -129,16 +129,6 @@ static int start_reads(struct memory_load *load, const struct restore_plan *plan
 
 /* ---- packed memory ------------------------------------------------------------------------ */
 
-static int start_thread(pthread_t *thread, void *(*run)(void *), void *arg)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(thread, NULL, run, arg);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -rc;
-}
-
 static void *unpack(void *arg)
 {
     struct memory_load *load = arg;
@@ -157,7 +147,7 @@ static int start_unpacking(struct memory_load *load, const struct restore_plan *
     if (!plan->why[RESTORE_STEP_PACKED])
         return 0;
     load->unpack_without_uring = !plan->io_uring;
-    int rc = start_thread(&load->unpack_thread, unpack, load);
+    int rc = thread_start(&load->unpack_thread, NULL, unpack, load);
     if (rc < 0)
         return thaw_fail(err, -rc, "thread that unpacks");
     load->unpacking = true;
@@ -280,7 +270,7 @@ void memory_load_populate(struct memory_load *load)
 {
     if (load->populating || load->populate.count == 0)
         return;
-    load->populating = start_thread(&load->populate_thread, populate, load) == 0;
+    load->populating = thread_start(&load->populate_thread, NULL, populate, load) == 0;
 }
 
 void memory_load_stop_populate(struct memory_load *load)

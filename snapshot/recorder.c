@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "snapshot/recorder.h"
 #include "vmm/base/file.h"
+#include "vmm/base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +9,6 @@
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -201,13 +201,9 @@ static int start(struct recorder *recorder, struct thaw_error *err)
     recorder->stop_fd = eventfd(0, EFD_CLOEXEC);
     if (!recorder->given || recorder->stop_fd < 0)
         return thaw_fail(err, errno, "recorder");
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&recorder->thread, NULL, answer_faults, recorder);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return thaw_fail(err, rc, "thread that records");
+    int rc = thread_start(&recorder->thread, NULL, answer_faults, recorder);
+    if (rc < 0)
+        return thaw_fail(err, -rc, "thread that records");
     recorder->started = true;
     return 0;
 }

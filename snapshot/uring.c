@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "snapshot/uring.h"
 #include "vmm/base/clock.h"
+#include "vmm/base/thread.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <liburing.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -328,13 +328,9 @@ static void *drive(void *arg)
 
 static int start(struct reads *reads, struct thaw_error *err)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&reads->thread, NULL, drive, reads);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return thaw_fail(err, rc, "thread that reads");
+    int rc = thread_start(&reads->thread, NULL, drive, reads);
+    if (rc < 0)
+        return thaw_fail(err, -rc, "thread that reads");
     reads->started = true;
     return 0;
 }

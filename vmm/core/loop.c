@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/core/loop.h"
+#include "vmm/base/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -126,17 +127,13 @@ int loop_start(struct loop *loop, struct thaw_error *err)
     eventfd_read(loop->wake_fd, &ignored);
     atomic_store(&loop->stopping, false);
 
-    /* Signals are the owner's business; a device that loses its reader gets EPIPE. But a background
-     * job that reads its terminal has to stop like any other. */
-    sigset_t all, before;
-    sigfillset(&all);
-    sigdelset(&all, SIGTTIN);
-    sigdelset(&all, SIGBUS); /* guest memory that is not there: blocked, it kills wordlessly */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&loop->thread, NULL, loop_main, loop);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return thaw_fail(err, rc, "thread of the event loop");
+    /* A device that loses its reader gets EPIPE. But a background job that reads its terminal has
+     * to stop like any other. SIGBUS: guest memory that is not there; blocked, it kills wordlessly.
+     */
+    static const int signals[] = {SIGTTIN, SIGBUS, 0};
+    int rc = thread_start(&loop->thread, signals, loop_main, loop);
+    if (rc < 0)
+        return thaw_fail(err, -rc, "thread of the event loop");
     loop->running = true;
     return 0;
 }

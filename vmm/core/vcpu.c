@@ -3,6 +3,7 @@
 
 #include "vmm/base/clock.h"
 #include "vmm/base/kvm.h"
+#include "vmm/base/thread.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -225,17 +226,12 @@ int vcpu_start(struct vcpu *vcpu, struct thaw_error *err)
     if (sigaction(KICK_SIGNAL, &action, NULL) < 0)
         return thaw_fail(err, errno, "sigaction");
 
-    /* The thread inherits the mask: every signal but these is the owner's business. */
+    /* SIGBUS: guest memory that is not there; blocked, it kills wordlessly. */
+    const int signals[] = {KICK_SIGNAL, SIGBUS, 0};
     vcpu->run->immediate_exit = 0;
-    sigset_t all, before;
-    sigfillset(&all);
-    sigdelset(&all, KICK_SIGNAL);
-    sigdelset(&all, SIGBUS); /* guest memory that is not there: blocked, it kills wordlessly */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return thaw_fail(err, rc, "thread of vCPU %u", vcpu->index);
+    int rc = thread_start(&vcpu->thread, signals, vcpu_main, vcpu);
+    if (rc < 0)
+        return thaw_fail(err, -rc, "thread of vCPU %u", vcpu->index);
     vcpu->started = true;
     return 0;
 }

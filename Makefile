@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 #   make            the monitor and its helper, the guest's init, the guest kernel
-#   make demo       set up this machine, build, run a small OCI bundle in a microVM
+#   make demo       set up this machine, build, boot a small OCI bundle, freeze it, thaw it thrice
 #   make test       set up this machine, build, run every test
 #   make help       the rest
 
@@ -233,8 +233,8 @@ install: all
 	install -D -m 755 $(O)/thaw $(DESTDIR)$(PREFIX)/bin/thaw
 	install -D -m 755 $(O)/thaw-image $(DESTDIR)$(PREFIX)/bin/thaw-image
 	install -D -m 644 $(O)/vmlinux $(DESTDIR)$(PREFIX)/share/thaw/vmlinux
-	install -D -m 644 docs/thaw.1 $(DESTDIR)$(PREFIX)/share/man/man1/thaw.1
-	install -D -m 644 docs/thaw-image.1 $(DESTDIR)$(PREFIX)/share/man/man1/thaw-image.1
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 docs/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 
 clean:
 	rm -rf $(O)

@@ -341,9 +341,10 @@ static int load_devices(struct restore *r, struct machine *m, struct thaw_error 
     int rc = device_state_load(m, &r->state, err);
     if (rc < 0)
         return rc;
+    /* First: the standard streams of a device that is stopped are not open. */
+    device_state_wake(m);
     if (r->meta.init_version[0])
         machine_adopt(m, r->meta.init_version);
-    device_state_wake(m);
     return 0;
 }
 
@@ -361,6 +362,12 @@ static int wake_init(const struct restore *r, struct machine *m,
     return 0;
 }
 
+/* A machine that cannot be made takes its memory along, with the reads into it under way. */
+static void end_filling(void *ctx)
+{
+    restore_stop(ctx);
+}
+
 static int create_machine(struct restore *r, const struct mailbox_content *mailbox,
                           struct guest_memory *memory, struct machine **machine,
                           struct thaw_error *err)
@@ -369,6 +376,8 @@ static int create_machine(struct restore *r, const struct mailbox_content *mailb
         .vm = {.memory_size = r->meta.memory_size,
                .vcpus = r->meta.vcpus,
                .memory = memory,
+               .end_filling = end_filling,
+               .filling_ctx = r,
                .kvm_fd = r->kvm_fd},
         .mailbox = r->meta.has_mailbox ? mailbox : NULL,
         .devices = &r->devices,

@@ -15,6 +15,8 @@ static void take_over(struct vm *vm, const struct vm_config *config)
     if (!config->memory)
         return;
     vm->memory = *config->memory;
+    vm->end_filling = config->end_filling;
+    vm->filling_ctx = config->filling_ctx;
     *config->memory = (struct guest_memory){0};
 }
 
@@ -102,6 +104,8 @@ void vm_destroy(struct vm *vm)
         close(vm->kvm_fd);
     if (vm->ended_fd >= 0)
         close(vm->ended_fd);
+    if (vm->end_filling)
+        vm->end_filling(vm->filling_ctx);
     guest_memory_destroy(&vm->memory);
     pthread_mutex_destroy(&vm->end_lock);
     free(vm);

@@ -24,6 +24,10 @@ struct vm_config {
     unsigned vcpus;       /* 1 to ARCH_VCPUS_MAX */
     /* Made beforehand, with the layout of that size; taken over, also on failure. NULL: new. */
     struct guest_memory *memory;
+    /* Ends whatever still fills that memory: called before it is unmapped, with the vCPUs gone,
+     * also when vm_create() fails. NULL: nobody does. */
+    void (*end_filling)(void *ctx);
+    void *filling_ctx;
     int kvm_fd; /* as kvm_open() gave it, taken over likewise; 0: vm_create() opens one */
 };
 
@@ -72,6 +76,8 @@ struct vm {
     int fd;
     int ended_fd; /* eventfd, readable once the guest has ended */
     struct guest_memory memory;
+    void (*end_filling)(void *ctx); /* see struct vm_config */
+    void *filling_ctx;
     struct bus ports, mmio;
     unsigned vcpu_count;
     struct vcpu vcpus[ARCH_VCPUS_MAX];

@@ -325,6 +325,61 @@ test_a_working_set_of_another_snapshot_or_a_damaged_one_is_refused() {
     expect_out ""
 }
 
+test_packed_memory_that_is_damaged_is_refused() {
+    bake
+    mv "$work/good" "$work/raw"
+    run_thaw snapshot pack "$work/raw" "$work/good"
+    expect_status 0
+    copy
+    accepted
+    rm "$work/bad/memory.zst"
+    refused 24 snapshot-missing memory
+    ln -s "$work/good/memory.zst" "$work/bad/memory.zst"
+    refused 26 snapshot-link memory.zst
+    copy
+    truncate -s -1 "$work/bad/memory.zst"
+    refused 20 snapshot-invalid memory.zst
+    truncate -s 5 "$work/bad/memory.zst"
+    refused 25 snapshot-short memory.zst
+    # A frame: it is read, and found, before the guest runs.
+    copy
+    printf '\x5a\xa5\x5a' | dd of="$work/bad/memory.zst" bs=1 seek=40 conv=notrunc status=none
+    run_thaw snapshot inspect "$work/bad"
+    expect_status 0
+    run_thaw snapshot verify "$work/bad"
+    expect_refusal 20 snapshot-invalid memory.zst
+    run_thaw restore "$work/bad"
+    expect_refusal 20 snapshot-invalid memory.zst
+    expect_out ""
+}
+
+test_a_stream_that_stops_or_is_damaged_is_refused() {
+    bake
+    "$build/thaw" snapshot pack "$work/good" - >"$work/stream"
+    cp "$work/stream" "$work/in"
+    run_thaw restore -
+    expect_status 7
+    local size at
+    size=$(stat -c %s "$work/stream")
+    for at in 0 1 63 64 1000 $((size - 4000)) $((size - 25)) $((size - 1)); do
+        head -c "$at" "$work/stream" >"$work/in"
+        run_thaw restore -
+        expect_refusal 25 snapshot-short
+        expect_out ""
+        run_thaw snapshot unpack - "$work/into"
+        expect_refusal 25 snapshot-short
+        [ ! -e "$work/into" ] || fail "half a snapshot was unpacked"
+    done
+    for at in 3 200 $((size - 4000)) $((size - 3)); do
+        cp "$work/stream" "$work/in"
+        printf '\x5a\xa5' | dd of="$work/in" bs=1 seek="$at" conv=notrunc status=none
+        run_thaw restore -
+        expect_refusal 20 snapshot-invalid
+        expect_out ""
+    done
+    [ -z "$(find "$work" -name '.thaw-*')" ] || fail "left behind: $(find "$work" -name '.thaw-*')"
+}
+
 test_memory_that_is_truncated_under_a_guest_ends_it_with_one_line() {
     run_thaw run --kernel "$build/guests/touch.elf" --memory 32M --snapshot-after-ms 30 \
         --snapshot-out "$work/good"

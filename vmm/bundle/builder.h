@@ -33,6 +33,9 @@ int build_capabilities(struct bundle_builder *builder, const struct config_value
 int build_mounts(struct bundle_builder *builder, const struct config_value *root,
                  struct thaw_error *err);
 
+/* Whether an EROFS file system begins in `fd`. */
+bool has_erofs(int fd);
+
 /* The disks of the options: THAW_FAIL_IO when one has no file system that the guest knows. */
 int build_disks(struct bundle_builder *builder, struct thaw_error *err);
 

@@ -6,7 +6,6 @@
 #include "vmm/base/file.h"
 #include "vmm/bundle/builder.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,19 +111,12 @@ static int refuse_hooks(const struct config_value *root, struct thaw_error *err)
     return rc;
 }
 
-/* EROFS: the superblock at 1024 begins with this (Documentation/filesystems/erofs.rst). */
-#define EROFS_MAGIC        0xE0F5E1E2u
-#define EROFS_MAGIC_OFFSET 1024
-
 static bool is_image(const char *path)
 {
     uint64_t size;
-    uint32_t magic = 0;
     struct thaw_error unused;
     cleanup_close int fd = file_open_regular(path, THAW_FAIL_BUNDLE, &size, &unused);
-    if (fd < 0 || file_pread_full(fd, &magic, sizeof(magic), EROFS_MAGIC_OFFSET, &unused) < 0)
-        return false;
-    return le32toh(magic) == EROFS_MAGIC;
+    return fd >= 0 && has_erofs(fd);
 }
 
 /* What it is shows only on the disk; whether it is anything at all is said last, by load(). */

@@ -16,13 +16,18 @@
 #define EXT4_MAGIC_OFFSET  (1024 + 0x38)
 #define EXT4_MAGIC         0xef53u
 
+bool has_erofs(int fd)
+{
+    uint32_t magic;
+    return pread(fd, &magic, sizeof(magic), EROFS_MAGIC_OFFSET) == (ssize_t)sizeof(magic) &&
+           le32toh(magic) == EROFS_MAGIC;
+}
+
 /* NULL: none that the guest's kernel knows. */
 static const char *find_type(int fd)
 {
-    uint32_t erofs;
     uint16_t ext4;
-    if (pread(fd, &erofs, sizeof(erofs), EROFS_MAGIC_OFFSET) == (ssize_t)sizeof(erofs) &&
-        le32toh(erofs) == EROFS_MAGIC)
+    if (has_erofs(fd))
         return "erofs";
     if (pread(fd, &ext4, sizeof(ext4), EXT4_MAGIC_OFFSET) == (ssize_t)sizeof(ext4) &&
         le16toh(ext4) == EXT4_MAGIC)

@@ -36,17 +36,6 @@ static void free_reader(struct reader **reader)
     free(*reader);
 }
 
-__attribute__((format(printf, 3, 4))) static int refuse(int code, struct thaw_error *err,
-                                                        const char *why, ...)
-{
-    va_list args;
-    va_start(args, why);
-    char sentence[THAW_ERROR_MESSAGE_MAX];
-    vsnprintf(sentence, sizeof(sentence), why, args);
-    va_end(args);
-    return thaw_fail_as(err, THAW_FAIL_IMAGE, code, "%s", sentence);
-}
-
 static int fail_io(const char *path, int code, struct thaw_error *err)
 {
     thaw_fail(err, code, "%.200s", path);
@@ -56,7 +45,7 @@ static int fail_io(const char *path, int code, struct thaw_error *err)
 static int fail_archive(struct archive *archive, struct thaw_error *err)
 {
     const char *why = archive_error_string(archive);
-    return refuse(EINVAL, err, "%s", why ? why : "damaged");
+    return thaw_fail_as(err, THAW_FAIL_IMAGE, EINVAL, "%s", why ? why : "damaged");
 }
 
 /* ---- the stream ---------------------------------------------------------------------------- */
@@ -120,8 +109,8 @@ static int open_raw(struct reader *reader, int fd, enum compression compression,
     reader->empty = rc == ARCHIVE_EOF;
     /* Without the filter's magic libarchive takes the bytes as they are. */
     if (archive_filter_code(raw, 0) != filter)
-        return refuse(EINVAL, err, "not %s data, as its media type says",
-                      compression_name(compression));
+        return thaw_fail_as(err, THAW_FAIL_IMAGE, EINVAL, "not %s data, as its media type says",
+                            compression_name(compression));
     return 0;
 }
 
@@ -159,7 +148,8 @@ static int check_diff_id(struct reader *reader, const struct digest *diff_id,
         return 0;
     char seen[DIGEST_TEXT_SIZE];
     digest_text(&digest, seen);
-    return refuse(EBADMSG, err, "wrong diff_id: the unpacked layer has %s", seen);
+    return thaw_fail_as(err, THAW_FAIL_IMAGE, EBADMSG, "wrong diff_id: the unpacked layer has %s",
+                        seen);
 }
 
 /* ---- one entry ----------------------------------------------------------------------------- */
@@ -302,7 +292,8 @@ static int make_symlink(const struct place *place, struct thaw_error *err)
 {
     const char *target = archive_entry_symlink(place->entry);
     if (!target || target[0] == '\0')
-        return refuse(EINVAL, err, "%.200s: a symbolic link without target", place->path);
+        return thaw_fail_as(err, THAW_FAIL_IMAGE, EINVAL, "%.200s: a symbolic link without target",
+                            place->path);
     if (symlinkat(target, place->directory, place->base) < 0)
         return fail_io(place->path, errno, err);
     return set_metadata_at(place, err);
@@ -334,7 +325,8 @@ static int make_entry(struct archive *tar, struct unpack *unpack, const struct p
     case AE_IFIFO:
         return make_node(place, err);
     default:
-        return refuse(EINVAL, err, "%.200s: of a type that file systems do not have", place->path);
+        return thaw_fail_as(err, THAW_FAIL_IMAGE, EINVAL,
+                            "%.200s: of a type that file systems do not have", place->path);
     }
 }
 
@@ -345,12 +337,13 @@ static int check_target(int directory, const char *base, const struct place *pla
 {
     struct stat st, own;
     if (fstatat(directory, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT
-                   ? refuse(ENOENT, err, "%.200s: hard link to %.200s, which is not there",
-                            place->path, target)
-                   : fail_io(place->path, errno, err);
+        return errno == ENOENT ? thaw_fail_as(err, THAW_FAIL_IMAGE, ENOENT,
+                                              "%.200s: hard link to %.200s, which is not there",
+                                              place->path, target)
+                               : fail_io(place->path, errno, err);
     if (S_ISDIR(st.st_mode))
-        return refuse(EISDIR, err, "%.200s: hard link to %.200s, a directory", place->path, target);
+        return thaw_fail_as(err, THAW_FAIL_IMAGE, EISDIR,
+                            "%.200s: hard link to %.200s, a directory", place->path, target);
     *same = fstatat(place->directory, place->base, &own, AT_SYMLINK_NOFOLLOW) == 0 &&
             own.st_dev == st.st_dev && own.st_ino == st.st_ino;
     return 0;
@@ -362,14 +355,15 @@ static int make_hardlink(struct unpack *unpack, const struct place *place, const
     char target[PATH_MAX];
     int rc = layer_path_clean(name, target);
     if (rc < 0 || target[0] == '\0')
-        return refuse(EXDEV, err, "%.200s: hard link to %.200s, which is out of the root",
-                      place->path, name);
+        return thaw_fail_as(err, THAW_FAIL_IMAGE, EXDEV,
+                            "%.200s: hard link to %.200s, which is out of the root", place->path,
+                            name);
     const char *base;
     size_t length = layer_path_split(target, &base);
     cleanup_close int directory = unpack_open_directory(unpack, target, length, false, err);
     if (directory == -ENOENT)
-        return refuse(ENOENT, err, "%.200s: hard link to %.200s, which is not there", place->path,
-                      target);
+        return thaw_fail_as(err, THAW_FAIL_IMAGE, ENOENT,
+                            "%.200s: hard link to %.200s, which is not there", place->path, target);
     if (directory < 0)
         return directory;
 
@@ -402,7 +396,7 @@ static int apply_whiteout(struct unpack *unpack, const char *path, const char *h
 static int apply_root(struct unpack *unpack, struct archive_entry *entry, struct thaw_error *err)
 {
     if (archive_entry_filetype(entry) != AE_IFDIR)
-        return refuse(ENOTDIR, err, "the root is not a directory");
+        return thaw_fail_as(err, THAW_FAIL_IMAGE, ENOTDIR, "the root is not a directory");
     const struct place place = {.path = "", .base = ".", .entry = entry};
     cleanup_close int fd = openat(unpack->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? fail_io("/", errno, err) : set_directory(unpack, fd, &place, err);
@@ -437,9 +431,11 @@ static int apply_entry(struct archive *tar, struct unpack *unpack, struct archiv
     const char *name = archive_entry_pathname(entry), *hidden = NULL;
     int rc = name ? layer_path_clean(name, path) : -EILSEQ;
     if (rc == -EXDEV)
-        return refuse(EXDEV, err, "%.200s: an absolute name, or one with \"..\"", name);
+        return thaw_fail_as(err, THAW_FAIL_IMAGE, EXDEV,
+                            "%.200s: an absolute name, or one with \"..\"", name);
     if (rc < 0)
-        return refuse(-rc, err, "%.200s: not a name for a file", name ? name : "?");
+        return thaw_fail_as(err, THAW_FAIL_IMAGE, -rc, "%.200s: not a name for a file",
+                            name ? name : "?");
     if (path[0] == '\0')
         return apply_root(unpack, entry, err);
 
@@ -447,7 +443,8 @@ static int apply_entry(struct archive *tar, struct unpack *unpack, struct archiv
     case LAYER_NAME_META:
         return 0;
     case LAYER_NAME_BAD:
-        return refuse(EINVAL, err, "%.200s: not a whiteout that means anything", path);
+        return thaw_fail_as(err, THAW_FAIL_IMAGE, EINVAL,
+                            "%.200s: not a whiteout that means anything", path);
     case LAYER_NAME_WHITEOUT:
         return apply_whiteout(unpack, path, hidden, err);
     case LAYER_NAME_OPAQUE:

@@ -50,22 +50,12 @@ static void destroy_packer(struct packer *packer)
     archive_write_free(packer->archive);
 }
 
-__attribute__((format(printf, 3, 4))) static int fail(int code, struct thaw_error *err,
-                                                      const char *why, ...)
-{
-    va_list args;
-    va_start(args, why);
-    char sentence[THAW_ERROR_MESSAGE_MAX];
-    vsnprintf(sentence, sizeof(sentence), why, args);
-    va_end(args);
-    return thaw_fail_as(err, THAW_FAIL_IMAGE, code, "%s", sentence);
-}
-
 static int fail_archive(const struct packer *packer, struct thaw_error *err)
 {
     const char *why = archive_error_string(packer->archive);
     int code = archive_errno(packer->archive);
-    return fail(code > 0 ? code : EIO, err, "%s", why ? why : "libarchive failed");
+    return thaw_fail_as(err, THAW_FAIL_IMAGE, code > 0 ? code : EIO, "%s",
+                        why ? why : "libarchive failed");
 }
 
 static int compare_links(const void *a, const void *b)
@@ -114,9 +104,10 @@ static int check_unchanged(int fd, const struct tree_entry *entry, const char *n
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
-        return fail(errno, err, "%s: %s", name, strerrordesc_np(errno));
+        return thaw_fail_as(err, THAW_FAIL_IMAGE, errno, "%s: %s", name, strerrordesc_np(errno));
     if (!same_file(&st, entry->st))
-        return fail(EBUSY, err, "%s: changed while it was being packed", name);
+        return thaw_fail_as(err, THAW_FAIL_IMAGE, EBUSY, "%s: changed while it was being packed",
+                            name);
     return 0;
 }
 
@@ -131,9 +122,11 @@ static int write_contents(struct packer *packer, int fd, uint64_t size, const ch
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return fail(errno, err, "%s: %s", name, strerrordesc_np(errno));
+            return thaw_fail_as(err, THAW_FAIL_IMAGE, errno, "%s: %s", name,
+                                strerrordesc_np(errno));
         if (n == 0)
-            return fail(EBUSY, err, "%s: changed while it was being packed", name);
+            return thaw_fail_as(err, THAW_FAIL_IMAGE, EBUSY,
+                                "%s: changed while it was being packed", name);
         if (archive_write_data(packer->archive, packer->data, (size_t)n) != n)
             return fail_archive(packer, err);
         size -= (uint64_t)n;
@@ -147,7 +140,7 @@ static int write_file(struct packer *packer, const struct tree_entry *entry, con
     int flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | (entry->path[0] ? O_NOFOLLOW : 0);
     cleanup_close int fd = openat(entry->dir_fd, entry->name, flags);
     if (fd < 0)
-        return fail(errno, err, "%s: %s", name, strerrordesc_np(errno));
+        return thaw_fail_as(err, THAW_FAIL_IMAGE, errno, "%s: %s", name, strerrordesc_np(errno));
     int rc = check_unchanged(fd, entry, name, err);
     if (rc == 0)
         rc = write_contents(packer, fd, (uint64_t)entry->st->st_size, name, err);
@@ -185,12 +178,13 @@ static int write_entry(struct packer *packer, const struct tree_entry *entry, co
     bool regular = S_ISREG(entry->st->st_mode), first = true;
     uint64_t size = regular ? (uint64_t)entry->st->st_size : 0;
     if (size > FILE_SIZE_MAX)
-        return fail(EFBIG, err, "%s: %" PRIu64 " bytes are more than a cpio archive can hold", name,
-                    size);
+        return thaw_fail_as(err, THAW_FAIL_IMAGE, EFBIG,
+                            "%s: %" PRIu64 " bytes are more than a cpio archive can hold", name,
+                            size);
 
     uint32_t number = 0;
     if (number_entry(packer, entry->st, &number, &first) < 0)
-        return fail(ENOMEM, err, "%s: out of memory", name);
+        return thaw_fail_as(err, THAW_FAIL_IMAGE, ENOMEM, "%s: out of memory", name);
     describe(packer->entry, entry, name, number, first ? size : 0);
     if (archive_write_header(packer->archive, packer->entry) != ARCHIVE_OK)
         return fail_archive(packer, err);
@@ -208,8 +202,8 @@ static int visit(void *context, const struct tree_entry *entry, struct thaw_erro
     int n = snprintf(name, sizeof(name), "%s%s%s", packer->tree->name, entry->path[0] ? "/" : "",
                      entry->path);
     if (n < 0 || n > NAME_LENGTH_MAX)
-        return fail(ENAMETOOLONG, err, "%s/%s: the name is too long", packer->tree->path,
-                    entry->path);
+        return thaw_fail_as(err, THAW_FAIL_IMAGE, ENAMETOOLONG, "%s/%s: the name is too long",
+                            packer->tree->path, entry->path);
     return write_entry(packer, entry, name, err);
 }
 
@@ -270,7 +264,7 @@ static int open_archive(struct packer *packer, int fd, struct thaw_error *err)
     packer->archive = archive_write_new();
     packer->entry = archive_entry_new();
     if (!packer->archive || !packer->entry)
-        return fail(ENOMEM, err, "out of memory");
+        return thaw_fail_as(err, THAW_FAIL_IMAGE, ENOMEM, "out of memory");
     if (archive_write_set_format_cpio_newc(packer->archive) != ARCHIVE_OK ||
         archive_write_set_bytes_per_block(packer->archive, BLOCK_SIZE) != ARCHIVE_OK ||
         archive_write_set_bytes_in_last_block(packer->archive, PACK_ALIGNMENT) != ARCHIVE_OK ||

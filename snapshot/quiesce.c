@@ -15,6 +15,8 @@
 enum quiesce_step quiesce_next(const struct quiesce_view *v)
 {
     bool settled = v->quiet && (v->idle || !v->must_be_idle);
+    if (v->paused && v->can_ask && !v->asked)
+        return QUIESCE_RESUME;
     if (v->paused && settled && v->quiet_ns && v->now_ns - v->quiet_ns >= v->wanted_ns)
         return QUIESCE_CAPTURE;
     if (v->paused)
@@ -30,6 +32,7 @@ enum quiesce_step quiesce_next(const struct quiesce_view *v)
 
 struct quiesce {
     struct machine *machine;
+    const struct quiesce_config *config;
     struct guest_observation *seen;
     struct quiesce_view view;
     unsigned pauses;
@@ -42,6 +45,18 @@ static int ended(struct thaw_error *err)
                         "guest: ended before the snapshot was taken");
 }
 
+/* Init may say hello at any time until the capture. From then on it holds what the mailbox said,
+ * its entropy too, and would go on with that in every clone: it has to be asked. Without a mailbox
+ * it could never be told to go on again. */
+static void observe(struct quiesce *q)
+{
+    struct quiesce_view *v = &q->view;
+    machine_observe(q->machine, q->seen);
+    v->answered = q->seen->quiesced;
+    v->can_ask = q->seen->hello && q->machine->has_mailbox && !q->config->at_pre_exec;
+    v->must_be_idle = v->can_ask || q->config->at_pre_exec || q->config->quiesce_ms > 0;
+}
+
 /* Its answer, or the end of the guest, whatever comes first. */
 static int wait_for_news(struct quiesce *q, int timeout_ms, struct thaw_error *err)
 {
@@ -49,8 +64,7 @@ static int wait_for_news(struct quiesce *q, int timeout_ms, struct thaw_error *e
                            {.fd = q->machine->news_fd, .events = POLLIN}};
     if (poll(fds, 2, timeout_ms) < 0 && errno != EINTR)
         return thaw_fail(err, errno, "poll");
-    machine_observe(q->machine, q->seen);
-    q->view.answered = q->seen->quiesced;
+    observe(q);
     return fds[0].revents ? ended(err) : 0;
 }
 
@@ -69,6 +83,7 @@ static int look(struct quiesce *q, struct thaw_error *err)
     int rc = machine_pause(q->machine, FLUSH_MS, err);
     if (rc < 0)
         return rc;
+    observe(q);
     q->pauses++;
     v->paused = true;
     q->in_flight = machine_in_flight(q->machine);
@@ -130,18 +145,17 @@ int snapshot_quiesce(struct machine *machine, const struct quiesce_config *confi
                      struct thaw_error *err)
 {
     uint64_t now = clock_monotonic_ns();
-    bool by_init = config->at_pre_exec || seen->hello;
     struct quiesce q = {
         .machine = machine,
+        .config = config,
         .seen = seen,
         .view = {.now_ns = now,
                  .deadline_ns = now + (QUIESCE_DEADLINE_MS + config->quiesce_ms) * NS_PER_MS,
-                 .can_ask = seen->hello && !config->at_pre_exec,
-                 .must_be_idle = by_init || config->quiesce_ms > 0,
                  .wanted_ns = config->quiesce_ms * NS_PER_MS},
     };
     enum quiesce_step step;
     int rc = 0;
+    observe(&q);
     do {
         uint64_t began_ns = q.view.now_ns = clock_monotonic_ns();
         step = quiesce_next(&q.view);
@@ -150,6 +164,6 @@ int snapshot_quiesce(struct machine *machine, const struct quiesce_config *confi
             report->paused_ns = began_ns;
     } while (rc == 0 && step != QUIESCE_CAPTURE);
     report->pauses = q.pauses;
-    report->by_init = by_init;
+    report->by_init = config->at_pre_exec || q.view.can_ask;
     return rc;
 }

@@ -22,7 +22,7 @@ enum quiesce_step {
 
 struct quiesce_view {
     uint64_t now_ns, deadline_ns;
-    bool can_ask;         /* init listens, and is not blocked at its own quiet point already */
+    bool can_ask; /* init listens and has a mailbox, and is not blocked at its own quiet point */
     bool asked, answered; /* this request */
     bool must_be_idle;    /* the guest says that it is at rest, or quiesce_ms is given */
     bool paused;          /* the three below are of this pause */

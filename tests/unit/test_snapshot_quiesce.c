@@ -33,6 +33,16 @@ Test(snapshot_quiesce, without_an_init_to_ask_the_guest_is_stopped_at_once)
     expect(view, QUIESCE_PAUSE, "nobody to ask");
 }
 
+Test(snapshot_quiesce, an_init_that_comes_up_while_the_guest_is_looked_at_is_asked_after_all)
+{
+    struct quiesce_view view = fresh();
+    view.paused = view.quiet = view.idle = true;
+    view.quiet_ns = view.now_ns;
+    expect(view, QUIESCE_RESUME, "it runs on");
+    view.paused = false;
+    expect(view, QUIESCE_ASK, "and is asked");
+}
+
 /* Every state of a stopped guest: captured only with nothing in flight, at rest if it has to be,
  * and for as long as was asked. */
 Test(snapshot_quiesce, a_stopped_guest_is_captured_only_when_all_of_it_holds)

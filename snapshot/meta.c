@@ -271,7 +271,7 @@ static int get_bool(const json_t *object, const char *key, bool *to, struct thaw
 
 static int get_mac(const json_t *object, uint8_t mac[6], struct thaw_error *err)
 {
-    char text[18];
+    char text[18] = "";
     int end = 0, rc = get_text(object, "mac", text, sizeof(text), err);
     if (rc < 0)
         return rc;
@@ -343,7 +343,7 @@ static int get_rng(struct snapshot_meta *meta, const json_t *machine, struct tha
 static int get_balloon(struct snapshot_meta *meta, const json_t *machine, struct thaw_error *err)
 {
     const json_t *balloon = json_object_get(machine, "balloon");
-    uint64_t pages;
+    uint64_t pages = 0;
     if (!balloon)
         return 0;
     meta->balloon.present = true;

@@ -444,8 +444,8 @@ static json_t *regions_json(const struct restore_plan *plan)
         json_t *line = json_pack(
             "{s:i, s:s, s:I, s:I, s:I, s:s}", "region", (int)(i / RESTORE_STRATEGIES), "strategy",
             restore_strategy_name(strategy), "pages", (json_int_t)summary.pages, "bytes",
-            (json_int_t)(summary.pages * GUEST_PAGE_SIZE), "steps", (json_int_t)summary.steps,
-            "why", plan->why[strategy]);
+            (json_int_t)summary.pages * (json_int_t)GUEST_PAGE_SIZE, "steps",
+            (json_int_t)summary.steps, "why", plan->why[strategy]);
         if (!line || json_array_append_new(list, line) < 0) {
             json_decref(list);
             return NULL;

@@ -85,9 +85,9 @@ static void wake(const struct recorder *recorder, uintptr_t at)
 /* The page cannot be had: whoever waits for it gets what touching a mapping of it gives. */
 static void map_instead(const struct recorder *recorder, uint64_t page, uintptr_t at)
 {
-    (void)mmap((void *)at, GUEST_PAGE_SIZE, PROT_READ | PROT_WRITE,
-               MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, recorder->memory_fd,
-               (off_t)(page * GUEST_PAGE_SIZE));
+    (void)mmap((void *)at, // NOLINT(performance-no-int-to-ptr)
+               GUEST_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+               recorder->memory_fd, (off_t)(page * GUEST_PAGE_SIZE));
     wake(recorder, at);
 }
 

@@ -413,7 +413,7 @@ int restore_build(struct restore *r, const struct mailbox_content *mailbox,
     if (rc == 0)
         rc = load_devices(r, m, err);
     mark(&r->times.devices_ns);
-    if (rc == 0)
+    if (rc == 0 && !r->config.hold)
         rc = wake_init(r, m, mailbox, err);
     mark(&r->times.ready_ns);
     if (rc < 0) {
@@ -423,6 +423,15 @@ int restore_build(struct restore *r, const struct mailbox_content *mailbox,
     }
     *machine = take(m);
     return 0;
+}
+
+int restore_wake(struct restore *r, struct machine *m, const struct mailbox_content *mailbox,
+                 struct thaw_error *err)
+{
+    int rc = vm_pause(m->vm, err);
+    if (rc == 0)
+        rc = wake_init(r, m, mailbox, err);
+    return rc < 0 ? rc : vm_resume(m->vm, err);
 }
 
 void restore_running(struct restore *r)

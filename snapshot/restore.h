@@ -32,6 +32,7 @@ struct restore_config {
     enum restore_mode mode;
     enum arch_clock clock;
     bool verify;      /* read every page and compare its checksum, before anything runs */
+    bool hold;        /* leave the guest where it stands until restore_wake() */
     bool record;      /* take notes of the pages that the guest wants, see restore_record() */
     bool no_io_uring; /* read by threads, as where it is refused */
 
@@ -81,6 +82,11 @@ int restore_open(struct restore *restore, const struct restore_config *config,
  */
 int restore_build(struct restore *restore, const struct mailbox_content *mailbox,
                   struct machine **machine, struct thaw_error *err);
+
+/* Of a restore with `hold`, and once: tells init, as restore_build() does otherwise. The guest
+ * stands still for the moment. */
+int restore_wake(struct restore *restore, struct machine *machine,
+                 const struct mailbox_content *mailbox, struct thaw_error *err);
 
 /* Reads every page, the working set and the disks' files, and compares their checksums. */
 int restore_verify(struct restore *restore, void (*progress)(void *ctx, uint64_t pages), void *ctx,

@@ -301,6 +301,19 @@ test_clones_at_once_on_a_loaded_host() {
     kill "${load[@]}"
 }
 
+test_a_held_clone_waits_for_its_signal() {
+    probe_bundle /bin/echo
+    freeze_at_pre_exec
+    run_thaw restore "$work/snap" --hold --json -- /bin/echo let go &
+    sleep 2
+    [ ! -s "$work/out" ] || fail "it did not wait"
+    local thaw
+    thaw=$(pgrep -f -n "restore $work/snap --hold")
+    kill -USR1 "$thaw"
+    wait
+    expect_out "let go"
+}
+
 test_a_resume_takes_at_most_12_exits_to_execve() {
     probe_bundle /bin/true
     freeze_at_pre_exec

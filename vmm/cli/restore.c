@@ -56,6 +56,9 @@ static int check_invocation(const struct restore_options *o, const struct snapsh
     if (o->mailbox.hostname && !meta->has_mailbox)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "--hostname: this guest has no init that would set it");
+    if (o->config.hold && meta->point == SNAPSHOT_POINT_RUNNING)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
+                            "--hold: this guest has no init that waits");
     if (o->snapshot.want.on_pre_exec && meta->point != SNAPSHOT_POINT_PRE_EXEC)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "--snapshot-on-pre-exec: the snapshot was taken after it");
@@ -69,12 +72,21 @@ struct run {
     struct restore restore;
     struct capture capture;
     struct run_result *result;
+    struct machine *machine; /* borrowed, while it runs */
+    const struct mailbox_content *mailbox;
     struct record_report recorded;
 };
 
 static void guest_runs(void *ctx)
 {
-    restore_running(ctx);
+    struct run *run = ctx;
+    restore_running(&run->restore);
+}
+
+static int wake_guest(void *ctx, struct thaw_error *err)
+{
+    struct run *run = ctx;
+    return restore_wake(&run->restore, run->machine, run->mailbox, err);
 }
 
 static int begin_capture(struct run *run, struct thaw_error *err)
@@ -107,7 +119,8 @@ static int run_session(struct run *run, struct machine *machine, int input_fd,
         .timeout_ns = o->timeout_ns,
         .capture = wanted ? &run->capture : NULL,
         .started = guest_runs,
-        .started_ctx = &run->restore,
+        .wake = o->config.hold ? wake_guest : NULL,
+        .ctx = run,
     };
     int rc = session_run(machine, &session, &run->result->session, err);
     result_collect(run->result, machine);
@@ -125,6 +138,8 @@ static int thaw_guest(struct run *run, const struct mailbox_content *mailbox, in
     int rc = restore_build(&run->restore, mailbox, &machine, err);
     if (rc == 0)
         rc = begin_capture(run, err);
+    run->machine = machine;
+    run->mailbox = mailbox;
     if (rc == 0)
         rc = run_session(run, machine, input_fd, err);
     if (rc < 0)

@@ -29,6 +29,7 @@ static const char help[] =
     "                            for the time of day, which init sets; realtime: all of them have\n"
     "                            moved on meanwhile\n"
     "      --memory MODE         auto (default), map, prefetch or eager: see --explain\n"
+    "      --hold                thaw it, but leave it where it stands until SIGUSR1\n"
     "      --verify              compare every page with its checksum first\n"
     "      --explain             say how memory would come back, and end\n"
     "      --timing              when it is over, say how long everything took\n"
@@ -65,6 +66,7 @@ enum {
     OPT_CONSOLE,
     OPT_CLOCK,
     OPT_MEMORY,
+    OPT_HOLD,
     OPT_VERIFY,
     OPT_EXPLAIN,
     OPT_TIMING,
@@ -83,6 +85,7 @@ static const struct option longs[] = {
     {"clock", required_argument, NULL, OPT_CLOCK},
     {"memory", required_argument, NULL, OPT_MEMORY},
     {"no-io-uring", no_argument, NULL, OPT_NO_IO_URING},
+    {"hold", no_argument, NULL, OPT_HOLD},
     {"verify", no_argument, NULL, OPT_VERIFY},
     {"explain", no_argument, NULL, OPT_EXPLAIN},
     {"timing", no_argument, NULL, OPT_TIMING},
@@ -176,6 +179,9 @@ static int set_option(struct restore_options *o, int option, struct thaw_error *
         return set_memory(o, optarg, err);
     case OPT_NO_IO_URING:
         o->config.no_io_uring = true;
+        return 0;
+    case OPT_HOLD:
+        o->config.hold = true;
         return 0;
     case OPT_VERIFY:
         o->config.verify = true;

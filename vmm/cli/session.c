@@ -38,6 +38,7 @@ struct session {
     uint64_t input_resume_ns; /* no offer before: see handle_room() */
     bool input_ended, input_end_sent;
     bool greeted; /* init's hello was acted upon */
+    bool woken;   /* a held guest was let go */
     bool ended;
     bool flushing; /* the guest is over, its output is not */
 };
@@ -93,6 +94,10 @@ static int handle_signal(struct session *s, unsigned signal, struct thaw_error *
     if (signal == SIGWINCH) {
         send_window_size(s);
         return 0;
+    }
+    if (s->config->wake && !s->woken && signal == SIGUSR1) {
+        s->woken = true;
+        return s->config->wake(s->config->ctx, err);
     }
     if (s->config->capture)
         return interrupt(err, signal, "no snapshot was taken");
@@ -342,7 +347,7 @@ static int run_to_end(struct session *s, struct session_result *result, struct t
 
     int rc = machine_start(s->machine, err);
     if (rc == 0 && s->config->started)
-        s->config->started(s->config->started_ctx);
+        s->config->started(s->config->ctx);
     handle_news(s); /* a restored guest's init has said hello long ago */
     while (rc == 0 && !s->ended)
         rc = turn(s, err);

@@ -14,7 +14,9 @@ struct session_config {
     uint64_t timeout_ns; /* from session_run() on; 0: none */
     struct capture *capture;    /* a snapshot is wanted, and the session ends with it; NULL: none */
     void (*started)(void *ctx); /* called once the guest runs; may be NULL */
-    void *started_ctx;
+    /* The guest is held: the first SIGUSR1 lets it go with this call. NULL: it is not. */
+    int (*wake)(void *ctx, struct thaw_error *err);
+    void *ctx; /* of both */
 };
 
 /* How it ended: exactly one of the two is meaningful. */

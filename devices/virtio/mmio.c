@@ -335,7 +335,9 @@ static const char *problem(const struct virtio_device *device, const struct virt
         return "number of queues";
     if ((state->status & ~(DRIVER_BITS | VIRTIO_STATUS_NEEDS_RESET)) || !is_in_order(state->status))
         return "status";
-    if (state->interrupt_status & ~interrupts)
+    /* Nothing interrupts a driver that is not ready, and only a reset makes it that again. */
+    bool is_ready = state->status & VIRTIO_STATUS_DRIVER_OK;
+    if (state->interrupt_status & (is_ready ? ~interrupts : UINT32_MAX))
         return "interrupt status";
     if (has_features ? !features_are_good(device, state->accepted) : state->accepted != 0)
         return "features";

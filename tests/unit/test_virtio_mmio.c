@@ -498,7 +498,7 @@ Test(virtio_mmio, hostile_states_are_refused_and_change_nothing)
     struct virtio_state good, fresh, after;
     virtio_mmio_save(&driver.mmio, &good);
 
-    struct virtio_state bad[9];
+    struct virtio_state bad[10];
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         bad[i] = good;
     bad[0].queue_count = QUEUES + 1;
@@ -510,6 +510,8 @@ Test(virtio_mmio, hostile_states_are_refused_and_change_nothing)
     bad[6].queues[1].avail = FAKE_OUTSIDE;
     bad[7].queues[0].size = 128;
     bad[8].reserved = 1;
+    bad[9].status &= ~VIRTIO_STATUS_DRIVER_OK;
+    bad[9].interrupt_status = VIRTIO_INTERRUPT_QUEUE;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct virtio_state *state = &bad[i];
         write_status(0);

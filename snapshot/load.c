@@ -353,10 +353,12 @@ static bool find_page(const struct memory_load *load, const void *address, uint6
     return false;
 }
 
+/* Of a file that is mapped: one that was read, or unpacked, may be of any length by now. */
 static bool is_truncated(const struct memory_load *load)
 {
     struct stat status;
-    return fstat(load->memory_fd, &status) == 0 && (uint64_t)status.st_size < load->memory_bytes;
+    return load->mapped.count > 0 && fstat(load->memory_fd, &status) == 0 &&
+           (uint64_t)status.st_size < load->memory_bytes;
 }
 
 size_t memory_load_describe_fault(const struct memory_load *load, const void *address, char *line,

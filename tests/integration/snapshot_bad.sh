@@ -448,6 +448,20 @@ test_memory_that_is_truncated_under_a_guest_ends_it_with_one_line() {
     done
 }
 
+test_memory_that_is_truncated_under_a_recording_leaves_no_working_set() {
+    run_thaw run --kernel "$build/guests/touch.elf" --memory 32M --snapshot-after-ms 30 \
+        --snapshot-out "$work/good"
+    expect_status 0
+    timeout -k 5 60 "$build/thaw" snapshot record-workingset "$work/good" </dev/null >"$work/out" 2>"$work/err" &
+    local pid=$!
+    wait_for "$work/out" reads
+    truncate -s 4194304 "$work/good/memory"
+    status=0
+    wait "$pid" || status=$?
+    expect_refusal 25 snapshot-short "truncated while it was in use"
+    [ ! -e "$work/good/workingset" ] || fail "a working set was written"
+}
+
 test_flipped_bits_are_found() {
     truncate -s 1M "$work/disk" "$work/base"
     bake later --disk "$work/disk" --disk "$work/base,ro" --vsock "$work/vsock" --balloon 4M

@@ -263,6 +263,15 @@ Test(memory_load, a_fault_on_a_truncated_file_is_described_and_another_is_not_ou
     memory_load_free(load);
 }
 
+Test(memory_load, a_file_that_is_not_mapped_is_no_reason_for_a_fault)
+{
+    make_plan(RESTORE_EAGER, false, true);
+    struct memory_load *load = load_all(&memory);
+    cr_assert_eq(ftruncate(fake.memory_fd, 4096), 0);
+    cr_assert_str_eq(fault_line(load, NULL), "", "all of it was read long ago");
+    memory_load_free(load);
+}
+
 Test(memory_load, the_page_cache_is_looked_at_without_changing_it)
 {
     struct cache_observation seen;

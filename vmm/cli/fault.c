@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -52,11 +53,20 @@ void fault_unwatch(void)
     signal(SIGBUS, SIG_DFL);
 }
 
-int fault_explain(const struct restore *restore, struct thaw_error *err)
+static bool was_truncated(const struct restore *restore)
 {
     char line[LINE_MAX_BYTES];
-    if (err->failure != THAW_FAIL_KVM_INTERNAL || !restore->load ||
-        memory_load_describe_fault(restore->load, NULL, line, sizeof(line)) == 0)
+    struct stat status;
+    if (restore->load)
+        return memory_load_describe_fault(restore->load, NULL, line, sizeof(line)) > 0;
+    /* A recording copies its pages from the file one by one. */
+    return restore->recorder && fstat(restore->memory_fd, &status) == 0 &&
+           (uint64_t)status.st_size < restore->map.pages * GUEST_PAGE_SIZE;
+}
+
+int fault_explain(const struct restore *restore, struct thaw_error *err)
+{
+    if (err->failure != THAW_FAIL_KVM_INTERNAL || !was_truncated(restore))
         return thaw_error_code(err);
     /* Both ways in which a page can be missed are told alike. */
     return thaw_fail_as(err, THAW_FAIL_SNAPSHOT_SHORT, EFAULT,

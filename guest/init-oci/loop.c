@@ -159,9 +159,13 @@ static int wait_once(struct init *init, struct pollfd fds[POLL_COUNT], struct fa
         (struct pollfd){.fd = init->lingers ? init->cgroup.events : -1, .events = POLLPRI};
     watch_poll(&init->watch, fds + POLL_WATCH);
     streams_poll(&init->streams, fds + POLL_STREAMS);
-    if (poll(fds, POLL_COUNT, -1) >= 0 || errno == EINTR)
-        return 0;
-    return fail(failure, errno, "poll");
+    /* What came right behind the doorbell that ended a hold has been read together with it. */
+    bool is_read = init->control.input_start < init->control.input_end;
+    if (poll(fds, POLL_COUNT, is_read ? 0 : -1) < 0 && errno != EINTR)
+        return fail(failure, errno, "poll");
+    if (is_read)
+        fds[POLL_CONTROL].revents |= POLLIN;
+    return 0;
 }
 
 int init_wait(struct init *init, init_condition *condition, struct failure *failure)

@@ -59,8 +59,15 @@ int __wrap_ioctl(int fd, unsigned long request, void *argument)
 
 /* ---- the state ---------------------------------------------------------------------------- */
 
+/* What the sections lie in. */
+struct owned {
+    void *items[2 * VCPUS + 1];
+    unsigned count;
+};
+
 /* One section, in memory of its own: of exactly its length when it is looked at. */
-static struct arch_section section_of(struct fuzz_input *in, const void *usual, size_t size)
+static struct arch_section section_of(struct owned *owned, struct fuzz_input *in, const void *usual,
+                                      size_t size)
 {
     uint8_t bytes[ROOM + SLACK] = {0};
     uint8_t how = fuzz_u8(in);
@@ -76,19 +83,20 @@ static struct arch_section section_of(struct fuzz_input *in, const void *usual, 
     uint8_t *data = malloc(size > 0 ? size : 1);
     require(data);
     memcpy(data, bytes, size);
+    owned->items[owned->count++] = data;
     return (struct arch_section){.data = data, .size = size};
 }
 
-static struct arch_section make_cpuid(struct fuzz_input *in)
+static struct arch_section make_cpuid(struct owned *owned, struct fuzz_input *in)
 {
     uint8_t bytes[sizeof(struct kvm_cpuid2) + sizeof(host_leaves)];
     const struct kvm_cpuid2 head = {.nent = LEAVES};
     memcpy(bytes, &head, sizeof(head));
     memcpy(bytes + sizeof(head), host_leaves, sizeof(host_leaves));
-    return section_of(in, bytes, sizeof(bytes));
+    return section_of(owned, in, bytes, sizeof(bytes));
 }
 
-static struct arch_section make_vcpu(struct fuzz_input *in)
+static struct arch_section make_vcpu(struct owned *owned, struct fuzz_input *in)
 {
     static uint8_t bytes[sizeof(struct x86_vcpu) + sizeof(struct kvm_xsave) +
                          MSRS * sizeof(struct kvm_msr_entry)];
@@ -99,15 +107,15 @@ static struct arch_section make_vcpu(struct fuzz_input *in)
         const struct kvm_msr_entry msr = {.index = host_msrs[i]};
         memcpy(bytes + sizeof(bytes) - (MSRS - i) * sizeof(msr), &msr, sizeof(msr));
     }
-    return section_of(in, bytes, sizeof(bytes));
+    return section_of(owned, in, bytes, sizeof(bytes));
 }
 
-static struct arch_section make_vm(struct fuzz_input *in)
+static struct arch_section make_vm(struct owned *owned, struct fuzz_input *in)
 {
     struct x86_vm vm = {.version = X86_STATE_VERSION};
     for (uint32_t i = 0; i < X86_CHIPS; i++)
         vm.chips[i].chip_id = i;
-    return section_of(in, &vm, sizeof(vm));
+    return section_of(owned, in, &vm, sizeof(vm));
 }
 
 /* ---- what was accepted -------------------------------------------------------------------- */
@@ -139,21 +147,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_input in = {.at = data, .left = size};
     struct thaw_error err = {0};
+    struct owned owned = {0};
     struct arch_state_view view = {.vcpu_count = 1 + fuzz_u8(&in) % VCPUS};
     for (unsigned i = 0; i < view.vcpu_count; i++) {
-        view.cpuid[i] = make_cpuid(&in);
-        view.vcpu[i] = make_vcpu(&in);
+        view.cpuid[i] = make_cpuid(&owned, &in);
+        view.vcpu[i] = make_vcpu(&owned, &in);
     }
-    view.vm = make_vm(&in);
+    view.vm = make_vm(&owned, &in);
     if (arch_state_check(KVM_FD, &view, &err) == 0)
         check_accepted(&view);
     else
         require((err.failure == THAW_FAIL_SNAPSHOT || err.failure == THAW_FAIL_SNAPSHOT_CPU) &&
                 err.message[0] != '\0');
-    for (unsigned i = 0; i < view.vcpu_count; i++) {
-        free((void *)(uintptr_t)view.cpuid[i].data);
-        free((void *)(uintptr_t)view.vcpu[i].data);
-    }
-    free((void *)(uintptr_t)view.vm.data);
+    while (owned.count > 0)
+        free(owned.items[--owned.count]);
     return 0;
 }

@@ -26,11 +26,11 @@
 
 struct target {
     const char *name;
-    unsigned weight; /* of all 32 */
-    bool at_open;    /* a restore looks at every byte */
-    int fd;
     uint64_t size;
+    unsigned weight; /* of all 32 */
     unsigned flips;
+    int fd;
+    bool at_open; /* a restore looks at every byte */
 };
 
 static struct target targets[] = {

@@ -53,7 +53,7 @@ struct snapshot_meta {
     unsigned vcpus;
     char init_version[CONTROL_VERSION_MAX + 1]; /* "": no hello was said */
     bool has_mailbox;
-    bool terminal;                       /* the workload has a pty */
+    bool terminal; /* the workload has a pty */
     /* Arguments that those of a restore are appended to: NUL-terminated, one after the other. */
     unsigned entrypoint_count;
     char entrypoint[SNAPSHOT_ENTRYPOINT_MAX];

@@ -118,17 +118,19 @@ static void read_smaps(struct clone *clone)
         (void)fclose(smaps);
 }
 
-static double first_exit(const char *line, uint64_t begun_ns)
+/* Whether the line is of a clone that ran; `exit_ms` stays 0 when its guest made no exit. */
+static bool read_report(const char *line, uint64_t begun_ns, double *exit_ms)
 {
     json_t *root = json_loads(line, JSON_DISABLE_EOF_CHECK, NULL);
     json_t *started = json_object_get(root, "started_ns");
-    json_t *mark = json_object_get(json_object_get(root, "marks_ms"), "first_exit");
-    double ms = 0;
-    if (json_is_integer(started) && json_is_number(mark) && json_number_value(mark) > 0)
-        ms = (double)((uint64_t)json_integer_value(started) - begun_ns) / 1e6 +
-             json_number_value(mark);
+    json_t *marks = json_object_get(root, "marks_ms");
+    json_t *mark = json_object_get(marks, "first_exit");
+    bool ran = json_number_value(json_object_get(marks, "kvm_run")) > 0;
+    if (json_is_integer(started) && json_number_value(mark) > 0)
+        *exit_ms = (double)((uint64_t)json_integer_value(started) - begun_ns) / 1e6 +
+                   json_number_value(mark);
     json_decref(root);
-    return ms;
+    return ran;
 }
 
 static void conclude(struct clone *clone, bool alive)
@@ -136,16 +138,17 @@ static void conclude(struct clone *clone, bool alive)
     char *line = NULL, last[256] = "no output\n";
     size_t capacity = 0;
     double exit_ms = 0;
+    bool ran = false;
     FILE *lines = fdopen(clone->report, "r");
     while (lines && getline(&line, &capacity, lines) > 0)
         if (line[0] == '{')
-            exit_ms = first_exit(line, clone->begun_ns);
+            ran = read_report(line, clone->begun_ns, &exit_ms);
         else
             (void)snprintf(last, sizeof(last), "%s", line);
     (void)fclose(lines);
     free(line);
     waitpid(clone->pid, NULL, 0);
-    if (!alive || exit_ms <= 0) {
+    if (!alive || !ran) {
         printf("lost %s", last);
         return;
     }

@@ -30,15 +30,13 @@ int assemble_check_program(const char *program, const char *package, struct thaw
 
 /* ---- unpacking ----------------------------------------------------------------------------- */
 
-static int unpack_layers(const struct assembly *assembly, int root, image_progress *progress,
-                         struct thaw_error *err)
+static int unpack_layers(const struct assembly *assembly, int root,
+                         const struct image_progress *progress, struct thaw_error *err)
 {
     cleanup(unpack_free) struct unpack unpack;
     int rc = unpack_begin(&unpack, root, err);
     for (size_t i = 0; rc == 0 && i < assembly->layer_count; i++) {
-        char step[64];
-        snprintf(step, sizeof(step), "unpacking layer %zu of %zu", i + 1, assembly->layer_count);
-        progress(step);
+        image_step(progress, "unpacking layer %zu of %zu", i + 1, assembly->layer_count);
         rc = layer_unpack(&assembly->layers[i], &unpack, err);
         if (rc < 0)
             thaw_context(err, "layer %zu", i + 1);
@@ -46,7 +44,7 @@ static int unpack_layers(const struct assembly *assembly, int root, image_progre
     return rc < 0 ? rc : unpack_finish(&unpack, err);
 }
 
-static int unpack_all(const struct assembly *assembly, image_progress *progress,
+static int unpack_all(const struct assembly *assembly, const struct image_progress *progress,
                       struct thaw_error *err)
 {
     cleanup_close int root = open(assembly->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -179,12 +177,13 @@ static int pack(const struct assembly *assembly, struct thaw_error *err)
     return run_mkfs(assembly, err);
 }
 
-int assemble(const struct assembly *assembly, image_progress *progress, struct thaw_error *err)
+int assemble(const struct assembly *assembly, const struct image_progress *progress,
+             struct thaw_error *err)
 {
     umask(0022);
     int rc = assembly->layer_count > 0 ? unpack_all(assembly, progress, err) : 0;
     if (rc < 0)
         return rc;
-    progress("packing");
+    image_step(progress, "packing");
     return pack(assembly, err);
 }

@@ -25,7 +25,8 @@ struct assembly {
  * system's own is the newest among them. Changes the umask of the process. THAW_FAIL_IMAGE,
  * THAW_FAIL_IO.
  */
-int assemble(const struct assembly *assembly, image_progress *progress, struct thaw_error *err);
+int assemble(const struct assembly *assembly, const struct image_progress *progress,
+             struct thaw_error *err);
 
 /* Whether the program is in PATH; else THAW_FAIL_IMAGE that names its package. */
 int assemble_check_program(const char *program, const char *package, struct thaw_error *err);

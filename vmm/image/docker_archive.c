@@ -347,8 +347,9 @@ static int read_layer(const struct spool *spool, const char *name, struct image_
     return layer->path && layer->media_type ? 0 : thaw_fail(err, ENOMEM, "%s", spool->archive);
 }
 
-static int read_layers(const struct spool *spool, const json_t *manifest, image_progress *progress,
-                       struct image *image, struct thaw_error *err)
+static int read_layers(const struct spool *spool, const json_t *manifest,
+                       const struct image_progress *progress, struct image *image,
+                       struct thaw_error *err)
 {
     const json_t *list = json_object_get(manifest, "Layers");
     size_t count = json_array_size(list);
@@ -360,17 +361,16 @@ static int read_layers(const struct spool *spool, const json_t *manifest, image_
         return thaw_fail(err, ENOMEM, "%s", spool->archive);
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        char step[64];
-        snprintf(step, sizeof(step), "reading layer %zu of %zu", i + 1, count);
-        progress(step);
+        image_step(progress, "reading layer %zu of %zu", i + 1, count);
         image->layer_count++;
         rc = read_layer(spool, json_string_value(json_array_get(list, i)), &image->layers[i], err);
     }
     return rc;
 }
 
-static int read_image(const struct spool *spool, const char *reference, image_progress *progress,
-                      struct image *image, struct thaw_error *err)
+static int read_image(const struct spool *spool, const char *reference,
+                      const struct image_progress *progress, struct image *image,
+                      struct thaw_error *err)
 {
     cleanup(drop) json_t *manifests = NULL;
     const json_t *manifest = NULL;
@@ -391,11 +391,12 @@ static int read_image(const struct spool *spool, const char *reference, image_pr
 }
 
 int docker_archive_open(const struct source *source, const char *directory,
-                        image_progress *progress, struct image *image, struct thaw_error *err)
+                        const struct image_progress *progress, struct image *image,
+                        struct thaw_error *err)
 {
     cleanup(free_spool) struct spool spool = {.archive = source->path, .directory = directory};
     *image = (struct image){0};
-    progress("reading the archive");
+    image_step(progress, "reading the archive");
     int rc = spool_archive(&spool, err);
     if (rc == 0)
         rc = read_image(&spool, source->reference, progress, image, err);

@@ -5,6 +5,18 @@
 
 #include <errno.h>
 
+#define STEP_SIZE_MAX 64 /* "unpacking layer 1 of 3" */
+
+void image_step(const struct image_progress *progress, const char *step, ...)
+{
+    char text[STEP_SIZE_MAX];
+    va_list args;
+    va_start(args, step);
+    vsnprintf(text, sizeof(text), step, args);
+    va_end(args);
+    progress->tell(progress->ctx, text);
+}
+
 void image_free(struct image *image)
 {
     for (size_t i = 0; i < image->layer_count; i++) {

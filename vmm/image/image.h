@@ -25,19 +25,27 @@ struct image {
     size_t layer_count;
 };
 
-/* Called before each step that may take long, with what it is ("verifying layer 1 of 3"). */
-typedef void image_progress(const char *step);
+/* Who is told before each step that may take long what it is ("verifying layer 1 of 3"). */
+struct image_progress {
+    void (*tell)(void *ctx, const char *step);
+    void *ctx;
+};
+
+/* Tells. */
+__attribute__((format(printf, 2, 3))) void image_step(const struct image_progress *progress,
+                                                      const char *step, ...);
 
 void image_free(struct image *image);
 
 /* Reads an OCI image layout (image-spec image-layout.md). THAW_FAIL_IMAGE. */
-int layout_open(const struct source *source, image_progress *progress, struct image *image,
-                struct thaw_error *err);
+int layout_open(const struct source *source, const struct image_progress *progress,
+                struct image *image, struct thaw_error *err);
 
 /* Reads what `docker save` writes. Its members are put into the directory `spool`, which must
  * exist, and are needed there as long as the image is. THAW_FAIL_IMAGE. */
-int docker_archive_open(const struct source *source, const char *spool, image_progress *progress,
-                        struct image *image, struct thaw_error *err);
+int docker_archive_open(const struct source *source, const char *spool,
+                        const struct image_progress *progress, struct image *image,
+                        struct thaw_error *err);
 
 /* The diff_ids of the configuration into the layers, and its other checks. */
 int image_check_config(struct image *image, struct thaw_error *err);

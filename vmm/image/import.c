@@ -25,7 +25,7 @@
 /* An import under way. */
 struct job {
     const struct import *import;
-    image_progress *progress;
+    const struct image_progress *progress;
     struct staging staging;
     struct image image;
     char *root;   /* the tree that is packed */
@@ -328,8 +328,8 @@ static int build(struct job *job, json_t **summary, struct thaw_error *err)
     return rc < 0 ? rc : write_json(job, "image.json", *summary, err);
 }
 
-int import_image(const struct import *import, image_progress *progress, json_t **summary,
-                 struct thaw_error *err)
+int import_image(const struct import *import, const struct image_progress *progress,
+                 json_t **summary, struct thaw_error *err)
 {
     int rc = check_ahead(import, err);
     if (rc < 0)

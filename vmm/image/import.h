@@ -21,8 +21,8 @@ struct import {
  * the signals that interrupt_block() has blocked, the store is as it was. THAW_FAIL_IMAGE,
  * THAW_FAIL_IO, THAW_FAIL_INTERRUPTED.
  */
-int import_image(const struct import *import, image_progress *progress, json_t **summary,
-                 struct thaw_error *err);
+int import_image(const struct import *import, const struct image_progress *progress,
+                 json_t **summary, struct thaw_error *err);
 
 /* A command as Dockerfiles have it: a JSON array of strings, or a line for /bin/sh -c. The caller
  * drops `*args`. -EINVAL when it looks like the one and is not. */

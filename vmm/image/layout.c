@@ -208,8 +208,9 @@ static int read_layer(const char *layout, const json_t *json, struct image_layer
     return rc < 0 ? rc : check_blob(layer->path, &descriptor, &digest, size, err);
 }
 
-static int read_layers(const char *layout, const json_t *manifest, image_progress *progress,
-                       struct image *image, struct thaw_error *err)
+static int read_layers(const char *layout, const json_t *manifest,
+                       const struct image_progress *progress, struct image *image,
+                       struct thaw_error *err)
 {
     const json_t *list = json_object_get(manifest, "layers");
     size_t count = json_array_size(list);
@@ -222,17 +223,15 @@ static int read_layers(const char *layout, const json_t *manifest, image_progres
         return thaw_fail(err, ENOMEM, "%s", layout);
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        char step[64];
-        snprintf(step, sizeof(step), "verifying layer %zu of %zu", i + 1, count);
-        progress(step);
+        image_step(progress, "verifying layer %zu of %zu", i + 1, count);
         image->layer_count++;
         rc = read_layer(layout, json_array_get(list, i), &image->layers[i], err);
     }
     return rc;
 }
 
-int layout_open(const struct source *source, image_progress *progress, struct image *image,
-                struct thaw_error *err)
+int layout_open(const struct source *source, const struct image_progress *progress,
+                struct image *image, struct thaw_error *err)
 {
     cleanup(drop) json_t *manifest = NULL;
     *image = (struct image){0};

@@ -221,12 +221,11 @@ static int check_import(const struct front *front, int argc, char **argv, struct
     return 0;
 }
 
-/* When the import began; a callback has no argument of its own to find it in. */
-static uint64_t import_started_ns;
-
-static void show_step(const char *step)
+/* `ctx`: when the import began. */
+static void show_step(void *ctx, const char *step)
 {
-    if (isatty(STDERR_FILENO) && clock_monotonic_ns() - import_started_ns > PATIENCE_NS)
+    const uint64_t *started_ns = ctx;
+    if (isatty(STDERR_FILENO) && clock_monotonic_ns() - *started_ns > PATIENCE_NS)
         fprintf(stderr, "image: %s\n", step);
 }
 
@@ -250,9 +249,10 @@ static int run_import(const struct front *front, const struct import_line *line)
 {
     struct thaw_error err = {0};
     json_t *summary = NULL;
-    import_started_ns = clock_monotonic_ns();
+    uint64_t started_ns = clock_monotonic_ns();
+    const struct image_progress progress = {.tell = show_step, .ctx = &started_ns};
     interrupt_block();
-    int status = import_image(&line->import, show_step, &summary, &err) < 0
+    int status = import_image(&line->import, &progress, &summary, &err) < 0
                      ? report(front, &err)
                      : print_import(front, line, summary);
     json_decref(summary);

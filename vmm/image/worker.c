@@ -34,8 +34,9 @@ static void say(const char *word, const char *text)
         _exit(EXIT_FAILURE);
 }
 
-static void say_step(const char *step)
+static void say_step(void *ctx, const char *step)
 {
+    (void)ctx;
     say("step", step);
 }
 
@@ -69,6 +70,7 @@ static int read_assembly(int argc, char **argv, struct assembly *assembly)
 
 int worker_main(int argc, char **argv)
 {
+    static const struct image_progress progress = {.tell = say_step};
     struct assembly assembly = {0};
     struct thaw_error err = {0};
     char number[32];
@@ -81,7 +83,7 @@ int worker_main(int argc, char **argv)
     if (rc < 0)
         thaw_fail(&err, -rc, "assemble: arguments");
     else
-        rc = assemble(&assembly, say_step, &err);
+        rc = assemble(&assembly, &progress, &err);
     free(assembly.layers);
     if (rc == 0) {
         say("done", "");
@@ -100,7 +102,7 @@ struct worker {
     pid_t group; /* the worker's process group; 0: not heard yet */
     int output;
     bool interrupted, done, failed;
-    image_progress *progress;
+    const struct image_progress *progress;
     char line[LINE_MAX_SIZE];
     size_t used;
 };
@@ -203,7 +205,7 @@ static void take_error(struct worker *worker, const char *text, struct thaw_erro
 static void take_line(struct worker *worker, const char *line, struct thaw_error *err)
 {
     if (strncmp(line, "step ", 5) == 0) {
-        worker->progress(line + 5);
+        image_step(worker->progress, "%s", line + 5);
     } else if (strncmp(line, "pid ", 4) == 0) {
         worker->group = (pid_t)strtol(line + 4, NULL, 10);
         end_worker(worker);
@@ -274,7 +276,7 @@ static int judge(const struct worker *worker, int status, struct thaw_error *err
 }
 
 int worker_run(const struct assembly *assembly, bool fakeroot, int held_fd,
-               image_progress *progress, struct thaw_error *err)
+               const struct image_progress *progress, struct thaw_error *err)
 {
     cleanup(command_free) struct command command = {0};
     int rc = build_command(assembly, fakeroot, &command);

@@ -18,7 +18,7 @@
  * child's writes to the output any more.
  */
 int worker_run(const struct assembly *assembly, bool fakeroot, int held_fd,
-               image_progress *progress, struct thaw_error *err);
+               const struct image_progress *progress, struct thaw_error *err);
 
 /* The child: `argv` are the `argc` words after "assemble". Returns the exit status. */
 int worker_main(int argc, char **argv);

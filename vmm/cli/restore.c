@@ -59,6 +59,11 @@ static int check_invocation(const struct restore_options *o, const struct snapsh
     if (o->config.hold && meta->point == SNAPSHOT_POINT_RUNNING)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "--hold: this guest has no init that waits");
+    for (unsigned i = meta->net_count; i < MACHINE_NETS_MAX; i++)
+        if (o->config.nets[i].tap || o->config.nets[i].fd >= 0)
+            return thaw_fail_as(err, THAW_FAIL_USAGE, ENODEV,
+                                "--net eth%u: the snapshot has %u network cards", i,
+                                meta->net_count);
     if (o->snapshot.want.on_pre_exec && meta->point != SNAPSHOT_POINT_PRE_EXEC)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "--snapshot-on-pre-exec: the snapshot was taken after it");

@@ -113,25 +113,31 @@ static int add_disk(struct restore_options *o, char *text, struct thaw_error *er
 static int add_net(struct restore_options *o, char *text, struct thaw_error *err)
 {
     struct machine_devices devices = {0};
-    char *rest = text + 5, whole[512];
-    unsigned number = (unsigned)(text[0] ? text[3] - '0' : 0);
-    if (strncmp(text, "eth", 3) != 0 || number >= MACHINE_NETS_MAX || text[4] != '=')
+    struct mailbox_content elsewhere = {0}; /* of a card that the mailbox has no room for */
+    char whole[512];
+    unsigned number = strncmp(text, "eth", 3) == 0 ? (unsigned)(text[3] - '0') : MACHINE_NETS_MAX;
+    if (number >= MACHINE_NETS_MAX || text[4] != '=')
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "--net %s: expected ethN=TAP or ethN=fd=N, N below %u", text,
                             MACHINE_NETS_MAX);
+    const char *rest = text + 5;
     const char *prefix =
         strncmp(rest, "fd=", 3) == 0 || strncmp(rest, "tap=", 4) == 0 ? "" : "tap=";
     int n = snprintf(whole, sizeof(whole), "%s%s", prefix, rest);
     char *kept = n > 0 && (size_t)n < sizeof(whole) ? strdup(whole) : NULL;
     if (!kept) /* the devices point into it until the process ends */
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--net %s: too long", text);
-    int rc = device_option_net(&devices, &o->mailbox, kept, err);
-    if (rc == 0) {
-        o->config.nets[number] = devices.nets[0];
-        if (number == 0)
-            memcpy(o->mailbox.mac, devices.nets[0].mac, sizeof(o->mailbox.mac));
-    }
-    return rc;
+    int rc = device_option_net(&devices, number == 0 ? &o->mailbox : &elsewhere, kept, err);
+    if (rc < 0)
+        return rc;
+    const struct net_config *net = &devices.nets[0];
+    if (number > 0 && (elsewhere.ipv4_prefix > 0 || memcmp(net->mac, elsewhere.mac, 6) != 0))
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL, "--net eth%u: ip= and mac= are for eth0",
+                            number);
+    o->config.nets[number] = *net;
+    if (number == 0)
+        memcpy(o->mailbox.mac, net->mac, sizeof(o->mailbox.mac));
+    return 0;
 }
 
 static int set_clock(struct restore_options *o, const char *name, struct thaw_error *err)

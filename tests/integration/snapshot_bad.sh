@@ -674,3 +674,21 @@ test_a_full_disk_leaves_nothing() {
         nothing_is_left_in "$work/full"
     done
 }
+
+test_a_network_card_that_the_snapshot_does_not_have_is_refused() {
+    bake
+    local card
+    for card in eth0=tap9 eth1=tap9 'eth1=tap9,ip=10.0.0.2/24' e; do
+        run_thaw restore "$work/good" --net "$card"
+        expect_refusal 125 usage
+        expect_out ""
+    done
+}
+
+test_a_device_that_cannot_be_made_ends_a_restore_from_packed_memory_with_one_line() {
+    bake touch --vsock "$work/vsock"
+    run_thaw snapshot pack "$work/good" "$work/packed"
+    expect_status 0
+    run_thaw restore "$work/packed" --vsock "$work/nowhere/vsock"
+    expect_refusal 125 io
+}

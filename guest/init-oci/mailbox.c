@@ -42,8 +42,11 @@ static bool checksum_fits(const struct mailbox_message *message)
     XXH3_64bits_reset(&state);
     XXH3_64bits_update(&state, &header, sizeof(header));
     XXH3_64bits_update(&state, message->body, header.body_len);
+    bool fits = XXH3_64bits_digest(&state) == message->header.checksum;
+    /* Both hold the entropy: the state buffers its input. */
     explicit_bzero(&header, sizeof(header));
-    return XXH3_64bits_digest(&state) == message->header.checksum;
+    explicit_bzero(&state, sizeof(state));
+    return fits;
 }
 
 /* Cuts `count` strings out of [*offset, end) of the body. NULL when they are not there. */

@@ -140,6 +140,18 @@ int cli_split_arguments(int argc, char **argv, char ***args, size_t *arg_count)
     return argc;
 }
 
+int cli_take_word(int argc, char **argv, const char *verb, const char **word,
+                  struct thaw_error *err)
+{
+    *word = optind < argc ? argv[optind] : NULL;
+    if (optind + 1 < argc)
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
+                            "%s: unexpected argument; a command comes after -- (see thaw %s "
+                            "--help)",
+                            argv[optind + 1], verb);
+    return 0;
+}
+
 int cli_open_console(const char *path, struct thaw_error *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0644);

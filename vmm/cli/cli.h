@@ -51,6 +51,11 @@ int cli_add_variable(const char **env, size_t *count, const char *text, struct t
  * moves words across "--". Returns what is left of argc. */
 int cli_split_arguments(int argc, char **argv, char ***args, size_t *arg_count);
 
+/* The one word among the options, after getopt_long() has put it behind them, into `*word`; NULL:
+ * there is none. `verb` is named for its help. THAW_FAIL_USAGE for a second one. */
+int cli_take_word(int argc, char **argv, const char *verb, const char **word,
+                  struct thaw_error *err);
+
 /* Opens `--console FILE` for writing. Returns the descriptor; THAW_FAIL_IO. */
 int cli_open_console(const char *path, struct thaw_error *err);
 

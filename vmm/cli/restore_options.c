@@ -209,15 +209,12 @@ static int set_option(struct restore_options *o, int option, struct thaw_error *
 
 static int take_path(struct restore_options *o, int argc, char **argv, struct thaw_error *err)
 {
-    if (optind == argc)
+    int rc = cli_take_word(argc, argv, "restore", &o->config.path, err);
+    if (rc < 0)
+        return rc;
+    if (!o->config.path)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "restore: needs a snapshot's directory (see thaw restore --help)");
-    if (optind + 1 < argc)
-        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
-                            "%s: unexpected argument; a command comes after -- (see thaw restore "
-                            "--help)",
-                            argv[optind + 1]);
-    o->config.path = argv[optind];
     if (o->config.record && (snapshot_is_wanted(&o->snapshot.want) || o->explain))
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "record-workingset: does not go with --snapshot-* and --explain");

@@ -169,17 +169,14 @@ static int check_memory(uint64_t memory, struct thaw_error *err)
 /* One word before "--": an image of the store. */
 static int take_image(struct run_options *o, int argc, char **argv, struct thaw_error *err)
 {
-    if (optind == argc)
-        return 0;
-    if (optind + 1 < argc)
-        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
-                            "%s: unexpected argument; a command comes after -- (see thaw run "
-                            "--help)",
-                            argv[optind + 1]);
+    const char *name;
+    int rc = cli_take_word(argc, argv, "run", &name, err);
+    if (rc < 0 || !name)
+        return rc;
     if (o->bundle)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
-                            "%s: either an image or --bundle (see thaw run --help)", argv[optind]);
-    int rc = image_store_find(argv[optind], o->image, sizeof(o->image), err);
+                            "%s: either an image or --bundle (see thaw run --help)", name);
+    rc = image_store_find(name, o->image, sizeof(o->image), err);
     o->bundle = o->image;
     return rc;
 }

@@ -2,7 +2,7 @@
 /*
  * bench-clones COUNT REST_MS COMMAND...: starts COMMAND, thaw with --json, COUNT times at once.
  * When each of them has said something on its standard output, or REST_MS have passed without, and
- * after another REST_MS, it looks what memory is private to each, ends them by SIGTERM, and prints
+ * after another REST_MS, it looks what memory is private to each, ends them by SIGQUIT, and prints
  *
  *   clone FIRST_BYTE FIRST_EXIT PRIVATE   for each that ran until it was ended: milliseconds from
  *                                         just before its own posix_spawn (0: none), KiB
@@ -177,7 +177,7 @@ int main(int argc, char **argv)
                    ended.si_pid == 0;
     }
     for (int i = 0; i < count; i++)
-        kill(clones[i].pid, SIGTERM);
+        kill(clones[i].pid, SIGQUIT);
     for (int i = 0; i < count; i++)
         conclude(&clones[i], alive[i]);
     return 0;

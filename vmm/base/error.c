@@ -71,69 +71,39 @@ int thaw_error_code(const struct thaw_error *err)
 
 const char *thaw_failure_name(enum thaw_failure failure)
 {
-    switch (failure) {
-    case THAW_FAIL_NONE:
-        return "none";
-    case THAW_FAIL_INTERNAL:
-        return "internal";
-    case THAW_FAIL_USAGE:
-        return "usage";
-    case THAW_FAIL_KVM:
-        return "kvm-unavailable";
-    case THAW_FAIL_HOST:
-        return "host-unsupported";
-    case THAW_FAIL_KERNEL:
-        return "kernel-invalid";
-    case THAW_FAIL_INITRAMFS:
-        return "initramfs-invalid";
-    case THAW_FAIL_BUNDLE:
-        return "bundle-invalid";
-    case THAW_FAIL_CONFIG:
-        return "config-invalid";
-    case THAW_FAIL_MEMORY:
-        return "memory-invalid";
-    case THAW_FAIL_IO:
-        return "io";
-    case THAW_FAIL_TIMEOUT:
-        return "timeout";
-    case THAW_FAIL_INTERRUPTED:
-        return "interrupted";
-    case THAW_FAIL_GUEST_INIT:
-        return "guest-init";
-    case THAW_FAIL_GUEST_PANIC:
-        return "guest-panic";
-    case THAW_FAIL_GUEST_REBOOT:
-        return "guest-reboot";
-    case THAW_FAIL_GUEST_SHUTDOWN:
-        return "guest-shutdown";
-    case THAW_FAIL_TRIPLE_FAULT:
-        return "guest-triple-fault";
-    case THAW_FAIL_KVM_INTERNAL:
-        return "kvm-internal-error";
-    case THAW_FAIL_IMAGE:
-        return "image";
-    case THAW_FAIL_SNAPSHOT:
-        return "snapshot-invalid";
-    case THAW_FAIL_SNAPSHOT_ARCH:
-        return "snapshot-arch";
-    case THAW_FAIL_SNAPSHOT_VERSION:
-        return "snapshot-version";
-    case THAW_FAIL_SNAPSHOT_CPU:
-        return "snapshot-cpu";
-    case THAW_FAIL_SNAPSHOT_MISSING:
-        return "snapshot-missing";
-    case THAW_FAIL_SNAPSHOT_SHORT:
-        return "snapshot-short";
-    case THAW_FAIL_SNAPSHOT_LINK:
-        return "snapshot-link";
-    case THAW_FAIL_SNAPSHOT_DISK:
-        return "snapshot-disk";
-    case THAW_FAIL_NOT_READY:
-        return "guest-not-ready";
-    case THAW_FAIL_ENDED:
-        return "guest-ended";
-    case THAW_FAIL_QUIESCE:
-        return "guest-not-quiet";
-    }
-    return "unknown";
+    static const char *const names[] = {
+        [THAW_FAIL_NONE] = "none",
+        [THAW_FAIL_INTERNAL] = "internal",
+        [THAW_FAIL_USAGE] = "usage",
+        [THAW_FAIL_KVM] = "kvm-unavailable",
+        [THAW_FAIL_HOST] = "host-unsupported",
+        [THAW_FAIL_KERNEL] = "kernel-invalid",
+        [THAW_FAIL_INITRAMFS] = "initramfs-invalid",
+        [THAW_FAIL_BUNDLE] = "bundle-invalid",
+        [THAW_FAIL_CONFIG] = "config-invalid",
+        [THAW_FAIL_MEMORY] = "memory-invalid",
+        [THAW_FAIL_IO] = "io",
+        [THAW_FAIL_TIMEOUT] = "timeout",
+        [THAW_FAIL_INTERRUPTED] = "interrupted",
+        [THAW_FAIL_GUEST_INIT] = "guest-init",
+        [THAW_FAIL_GUEST_PANIC] = "guest-panic",
+        [THAW_FAIL_GUEST_REBOOT] = "guest-reboot",
+        [THAW_FAIL_GUEST_SHUTDOWN] = "guest-shutdown",
+        [THAW_FAIL_TRIPLE_FAULT] = "guest-triple-fault",
+        [THAW_FAIL_KVM_INTERNAL] = "kvm-internal-error",
+        [THAW_FAIL_IMAGE] = "image",
+        [THAW_FAIL_SNAPSHOT] = "snapshot-invalid",
+        [THAW_FAIL_SNAPSHOT_ARCH] = "snapshot-arch",
+        [THAW_FAIL_SNAPSHOT_VERSION] = "snapshot-version",
+        [THAW_FAIL_SNAPSHOT_CPU] = "snapshot-cpu",
+        [THAW_FAIL_SNAPSHOT_MISSING] = "snapshot-missing",
+        [THAW_FAIL_SNAPSHOT_SHORT] = "snapshot-short",
+        [THAW_FAIL_SNAPSHOT_LINK] = "snapshot-link",
+        [THAW_FAIL_SNAPSHOT_DISK] = "snapshot-disk",
+        [THAW_FAIL_NOT_READY] = "guest-not-ready",
+        [THAW_FAIL_ENDED] = "guest-ended",
+        [THAW_FAIL_QUIESCE] = "guest-not-quiet",
+    };
+    size_t i = (size_t)failure;
+    return i < sizeof(names) / sizeof(names[0]) && names[i] ? names[i] : "unknown";
 }

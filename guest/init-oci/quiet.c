@@ -52,6 +52,14 @@ static int let_go_on(struct init *init, struct failure *failure)
     return rc < 0 ? fail(failure, -rc, "cgroup.freeze") : 0;
 }
 
+/* The entropy that came with the boot, or told to hold, is of no more use once the monitor is to
+ * ring: what counts then is in the mailbox. It must not be in a snapshot. */
+static void forget_entropy(struct init *init)
+{
+    if (init->message.valid)
+        mailbox_forget_entropy(&init->mailbox, &init->message);
+}
+
 /* ---- before execve ------------------------------------------------------------------------ */
 
 /* Nothing of the workload has run, unless there was a warm-up: it may have read boot_id, and what
@@ -70,12 +78,11 @@ static int hold_after_warmup(struct init *init, struct failure *failure)
     return rc < 0 ? rc : let_go_on(init, failure);
 }
 
-/* The entropy that told to hold is of no more use, and must not be in a snapshot. */
 int quiet_hold(struct init *init, struct failure *failure)
 {
     int rc;
     watch_stop(&init->watch);
-    mailbox_forget_entropy(&init->mailbox, &init->message);
+    forget_entropy(init);
     if (init->spec.warmup) {
         rc = hold_after_warmup(init, failure);
     } else {
@@ -101,6 +108,7 @@ static bool stand_still(struct init *init)
 
 static int rest(struct init *init, uint64_t seq, struct failure *failure)
 {
+    forget_entropy(init);
     answer(init, seq);
     int rc = become_new(init, failure);
     if (rc == 0)

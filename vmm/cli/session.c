@@ -324,7 +324,7 @@ static int explain(const struct session *s, const struct vm_end *end, int *statu
 /* The end of a guest that a snapshot was wanted of. */
 static int explain_bake(const struct session *s, const struct vm_end *end, struct thaw_error *err)
 {
-    int status;
+    int status = 0;
     if (s->config->capture->report.taken)
         return 0;
     if (explain(s, end, &status, err) < 0) {

@@ -106,7 +106,7 @@ static int verify(int argc, char **argv, struct thaw_error *err)
 
 static bool is_stream(const char *name)
 {
-    return strcmp(name, "-") == 0;
+    return strcmp(name, "-") == 0; // NOLINT(clang-analyzer-core.NonNullParamChecker)
 }
 
 static int done(const struct arguments *a)

@@ -57,6 +57,16 @@ static int open_memory(struct restore *r, struct thaw_error *err)
     return r->memory_fd < 0 ? r->memory_fd : 0;
 }
 
+/* A working set is recorded from the memory as it lies in a directory, and put beside it. */
+static int check_recording(const struct restore *r, struct thaw_error *err)
+{
+    if (!r->config.record || (!r->stream && !r->packed))
+        return 0;
+    return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
+                        "%s: the snapshot's memory is packed: thaw snapshot unpack it, then record",
+                        r->config.path);
+}
+
 static int open_working_set(struct restore *r, struct thaw_error *err)
 {
     if (r->stream || r->packed)
@@ -135,6 +145,8 @@ int restore_open(struct restore *r, const struct restore_config *config, struct 
         rc = decode_sections(r, err);
     if (rc == 0)
         rc = open_memory(r, err);
+    if (rc == 0)
+        rc = check_recording(r, err);
     if (rc == 0)
         rc = open_working_set(r, err);
     if (rc == 0)

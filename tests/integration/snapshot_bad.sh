@@ -692,3 +692,11 @@ test_a_device_that_cannot_be_made_ends_a_restore_from_packed_memory_with_one_lin
     run_thaw restore "$work/packed" --vsock "$work/nowhere/vsock"
     expect_refusal 125 io
 }
+
+test_a_working_set_of_packed_memory_cannot_be_recorded() {
+    bake
+    run_thaw snapshot pack "$work/good" "$work/packed"
+    expect_status 0
+    run_thaw snapshot record-workingset "$work/packed"
+    expect_refusal 2 usage "unpack it"
+}

@@ -327,16 +327,27 @@ static enum snapshot_point point_of(const struct quiesce_config *quiesce,
     return quiet->by_init ? SNAPSHOT_POINT_QUIESCED : SNAPSHOT_POINT_RUNNING;
 }
 
-static int write_snapshot(struct capture *c, struct machine *m, struct guest_observation *seen,
-                          struct snapshot_parts *parts, uint64_t paused_ns, struct thaw_error *err)
+/* What the guest has no part in any more. */
+static int write_rest(struct capture *c, struct machine *m, const struct guest_observation *seen,
+                      struct snapshot_parts *parts, struct thaw_error *err)
+{
+    int rc = is_stream(c) ? 0 : memory_file_index(c->publish.fd, &parts->map, err);
+    if (rc == 0)
+        rc = finish_state(c, m, seen, parts, err);
+    if (rc < 0)
+        return rc;
+    return is_stream(c) ? write_stream(c, m, parts, err) : write_state(c, &parts->state, err);
+}
+
+static int write_snapshot(struct capture *c, struct machine *m,
+                          const struct guest_observation *seen, struct snapshot_parts *parts,
+                          uint64_t paused_ns, struct thaw_error *err)
 {
     int rc = save_machine(c, m, parts, err);
     uint64_t saved_ns = clock_monotonic_ns();
     c->report.times.capture_ms = ms_between(paused_ns, saved_ns);
     if (rc == 0)
-        rc = finish_state(c, m, seen, parts, err);
-    if (rc == 0)
-        rc = is_stream(c) ? write_stream(c, m, parts, err) : write_state(c, &parts->state, err);
+        rc = write_rest(c, m, seen, parts, err);
     c->report.memory_bytes = parts->map.pages * GUEST_PAGE_SIZE;
     c->report.data_bytes = page_runs_pages(&parts->map.data) * GUEST_PAGE_SIZE;
     c->report.write_ns = clock_monotonic_ns() - saved_ns;

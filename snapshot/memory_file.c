@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
+#include <sys/mman.h>
 
 static int io_failed(struct thaw_error *err, const char *name)
 {
@@ -26,34 +26,12 @@ static int create(int dir_fd, const char *name, struct thaw_error *err)
 
 /* ---- writing ------------------------------------------------------------------------------ */
 
-struct capture {
-    const struct guest_memory *memory;
-    struct memory_map *map;             /* complete before anything is written */
-    struct blob index;                  /* becomes memory.idx */
-    struct memory_index_entry *entries; /* in `index` */
-};
-
-static const void *page_in_guest(const void *memory, uint64_t page)
-{
-    return page_address(memory, page, 1);
-}
-
-static void *hash_chunks(void *ctx)
-{
-    struct capture *capture = ctx;
-    uint64_t count = memory_chunk_count(capture->map->pages);
-    for (uint64_t chunk = 0; chunk < count; chunk++)
-        capture->entries[chunk] =
-            memory_chunk_entry(&capture->map->data, chunk, page_in_guest, capture->memory);
-    return NULL;
-}
-
 static int write_run(struct memory_writer *writer, const struct guest_memory *memory,
                      struct page_run run, struct thaw_error *err)
 {
     while (run.count > 0) {
         uint64_t count = run.count < MEMORY_CHUNK_PAGES ? run.count : MEMORY_CHUNK_PAGES;
-        int rc = memory_writer_put(writer, page_in_guest(memory, run.first),
+        int rc = memory_writer_put(writer, page_address(memory, run.first, count),
                                    count * GUEST_PAGE_SIZE, run.first * GUEST_PAGE_SIZE, err);
         if (rc < 0)
             return rc;
@@ -63,96 +41,33 @@ static int write_run(struct memory_writer *writer, const struct guest_memory *me
     return 0;
 }
 
-static int write_memory(struct capture *capture, int fd, struct thaw_error *err)
+static int write_pages(int fd, const struct guest_memory *memory, const struct memory_map *map,
+                       struct thaw_error *err)
 {
-    if (ftruncate(fd, (off_t)(capture->map->pages * GUEST_PAGE_SIZE)) < 0)
+    if (ftruncate(fd, (off_t)(map->pages * GUEST_PAGE_SIZE)) < 0)
         return io_failed(err, SNAPSHOT_MEMORY);
     struct thaw_error failed = {0};
     struct memory_writer writer;
     memory_writer_init(&writer, fd, true);
-    const struct page_runs *data = &capture->map->data;
-    for (size_t i = 0; i < data->count && failed.code == 0; i++)
-        write_run(&writer, capture->memory, data->items[i], &failed);
+    for (size_t i = 0; i < map->data.count && failed.code == 0; i++)
+        write_run(&writer, memory, map->data.items[i], &failed);
     if (memory_writer_finish(&writer, &failed) == 0)
         return 0;
     *err = failed;
     return thaw_context(err, SNAPSHOT_MEMORY);
 }
 
-static int write_index(struct capture *capture, int fd, struct thaw_error *err)
+/* A new file `memory`; it is gone again when it cannot be filled. */
+static int write_memory(int dir_fd, const struct guest_memory *memory, const struct memory_map *map,
+                        struct thaw_error *err)
 {
-    if (file_write_full(fd, capture->index.data, capture->index.size, err) < 0) {
-        thaw_context(err, SNAPSHOT_INDEX);
-        return thaw_reclassify(err, THAW_FAIL_IO);
-    }
-    return 0;
-}
-
-/* Creates a file and has it filled; it is gone again when that fails. */
-static int write_new(int dir_fd, const char *name, struct capture *capture,
-                     int (*fill)(struct capture *capture, int fd, struct thaw_error *err),
-                     struct thaw_error *err)
-{
-    cleanup_close int fd = create(dir_fd, name, err);
+    cleanup_close int fd = create(dir_fd, SNAPSHOT_MEMORY, err);
     if (fd < 0)
         return fd;
-    int rc = fill(capture, fd, err);
-    if (rc < 0)
-        (void)unlinkat(dir_fd, name, 0);
-    return rc;
-}
-
-/* Both only read, and each is bound by the memory it reads: together they take as long as the
- * writing alone. */
-static int write_while_hashing(int dir_fd, struct capture *capture, struct thaw_error *err)
-{
-    pthread_t thread;
-    bool beside = pthread_create(&thread, NULL, hash_chunks, capture) == 0;
-    int rc = write_new(dir_fd, SNAPSHOT_MEMORY, capture, write_memory, err);
-    if (beside)
-        pthread_join(thread, NULL);
-    else
-        hash_chunks(capture);
-    return rc;
-}
-
-static int start_index(struct capture *capture, struct thaw_error *err)
-{
-    uint64_t chunks = memory_chunk_count(capture->map->pages);
-    int rc = memory_index_start(&capture->index, capture->map->pages, err);
-    if (rc < 0)
-        return rc;
-    capture->entries = blob_append(&capture->index, NULL, chunks * sizeof(*capture->entries), err);
-    return capture->entries ? 0 : thaw_error_code(err);
-}
-
-static int write_files(int dir_fd, struct capture *capture, struct thaw_error *err)
-{
-    int rc = start_index(capture, err);
-    if (rc == 0)
-        rc = write_while_hashing(dir_fd, capture, err);
-    if (rc < 0)
-        return rc;
-    capture->map->index_checksum = memory_index_checksum(&capture->index);
-    rc = write_new(dir_fd, SNAPSHOT_INDEX, capture, write_index, err);
+    int rc = write_pages(fd, memory, map, err);
     if (rc < 0)
         (void)unlinkat(dir_fd, SNAPSHOT_MEMORY, 0);
     return rc;
-}
-
-int memory_index_guest(struct blob *index, const struct guest_memory *memory,
-                       struct memory_map *map, struct thaw_error *err)
-{
-    struct capture capture = {.memory = memory, .map = map};
-    int rc = start_index(&capture, err);
-    if (rc < 0) {
-        blob_free(&capture.index);
-        return rc;
-    }
-    hash_chunks(&capture);
-    map->index_checksum = memory_index_checksum(&capture.index);
-    *index = capture.index;
-    return 0;
 }
 
 int memory_file_write(int dir_fd, const struct guest_memory *memory, const struct page_runs *backed,
@@ -161,12 +76,78 @@ int memory_file_write(int dir_fd, const struct guest_memory *memory, const struc
     int rc = memory_scan(memory, backed, map, err);
     if (rc < 0)
         return rc;
-    struct capture capture = {.memory = memory, .map = map};
-    rc = write_files(dir_fd, &capture, err);
-    blob_free(&capture.index);
+    rc = write_memory(dir_fd, memory, map, err);
     if (rc < 0)
         memory_map_free(map);
     return rc;
+}
+
+/* ---- the index ---------------------------------------------------------------------------- */
+
+static const void *page_in_guest(const void *memory, uint64_t page)
+{
+    return page_address(memory, page, 1);
+}
+
+static const void *page_in_mapping(const void *mapping, uint64_t page)
+{
+    return (const char *)mapping + page * GUEST_PAGE_SIZE;
+}
+
+static int build_index(struct blob *index, struct memory_map *map, page_lookup *at, const void *ctx,
+                       struct thaw_error *err)
+{
+    int rc = memory_index_start(index, map->pages, err);
+    for (uint64_t chunk = 0; rc == 0 && chunk < memory_chunk_count(map->pages); chunk++) {
+        struct memory_index_entry entry = memory_chunk_entry(&map->data, chunk, at, ctx);
+        rc = blob_append(index, &entry, sizeof(entry), err) ? 0 : thaw_error_code(err);
+    }
+    if (rc == 0)
+        map->index_checksum = memory_index_checksum(index);
+    else
+        blob_free(index);
+    return rc;
+}
+
+int memory_index_guest(struct blob *index, const struct guest_memory *memory,
+                       struct memory_map *map, struct thaw_error *err)
+{
+    return build_index(index, map, page_in_guest, memory, err);
+}
+
+/* Of a file that was just written, and that nobody else has: it cannot shrink under the mapping. */
+static int build_index_of_file(int dir_fd, struct blob *index, struct memory_map *map,
+                               struct thaw_error *err)
+{
+    size_t size = map->pages * GUEST_PAGE_SIZE;
+    cleanup_close int fd = openat(dir_fd, SNAPSHOT_MEMORY, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return io_failed(err, SNAPSHOT_MEMORY);
+    void *mapping = mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    if (mapping == MAP_FAILED)
+        return io_failed(err, "mmap of " SNAPSHOT_MEMORY);
+    int rc = build_index(index, map, page_in_mapping, mapping, err);
+    munmap(mapping, size);
+    return rc;
+}
+
+static int write_index(int dir_fd, const struct blob *index, struct thaw_error *err)
+{
+    cleanup_close int fd = create(dir_fd, SNAPSHOT_INDEX, err);
+    if (fd < 0)
+        return fd;
+    if (file_write_full(fd, index->data, index->size, err) == 0)
+        return 0;
+    (void)unlinkat(dir_fd, SNAPSHOT_INDEX, 0);
+    thaw_context(err, SNAPSHOT_INDEX);
+    return thaw_reclassify(err, THAW_FAIL_IO);
+}
+
+int memory_file_index(int dir_fd, struct memory_map *map, struct thaw_error *err)
+{
+    cleanup_blob struct blob index = {0};
+    int rc = build_index_of_file(dir_fd, &index, map, err);
+    return rc < 0 ? rc : write_index(dir_fd, &index, err);
 }
 
 /* ---- opening ------------------------------------------------------------------------------ */

@@ -30,16 +30,20 @@ void memory_map_free(struct memory_map *map);
 #define cleanup_memory_map cleanup(memory_map_free)
 
 /*
- * Writes `memory` and `memory.idx` into the directory and fills `map`. No vCPU runs and no device
- * writes meanwhile. Pages that were never touched are found through /proc/self/pagemap and not
- * read. `backed`: pages that may be unlike zero although this process never touched them, because
- * they are mapped from a snapshot's file (sorted; NULL: none). On failure what was created is
- * removed again.
+ * Writes `memory` into the directory and fills `map`, but for the index's checksum. No vCPU runs
+ * and no device writes meanwhile. Pages that were never touched are found through
+ * /proc/self/pagemap and not read. `backed`: pages that may be unlike zero although this process
+ * never touched them, because they are mapped from a snapshot's file (sorted; NULL: none). On
+ * failure what was created is removed again.
  */
 int memory_file_write(int dir_fd, const struct guest_memory *memory, const struct page_runs *backed,
                       struct memory_map *map, struct thaw_error *err);
 
-/* The first half of it, for writing elsewhere (a stream): which pages are not all zeros. */
+/* Then writes `memory.idx`, from what is in the file, and completes `map`. The guest's memory is
+ * not looked at any more, so this does not prolong its pause. */
+int memory_file_index(int dir_fd, struct memory_map *map, struct thaw_error *err);
+
+/* The same for writing elsewhere (a stream): which pages are not all zeros. */
 int memory_scan(const struct guest_memory *memory, const struct page_runs *backed,
                 struct memory_map *map, struct thaw_error *err);
 

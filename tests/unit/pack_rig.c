@@ -80,6 +80,7 @@ void pack_rig_make(struct pack_rig *rig, uint64_t size, enum pack_fill fill)
     fill_memory(&rig->memory, fill);
     cr_assert_eq(memory_file_write(rig->plain_fd, &rig->memory, NULL, &rig->map, &err), 0, "%s",
                  err.message);
+    cr_assert_eq(memory_file_index(rig->plain_fd, &rig->map, &err), 0, "%s", err.message);
     write_state(rig);
     pack_rig_read(&rig->index, rig->plain, SNAPSHOT_INDEX);
 }

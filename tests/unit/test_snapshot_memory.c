@@ -104,6 +104,7 @@ static void expect_exact_runs(void)
 static void write_files(void)
 {
     cr_assert_eq(memory_file_write(dir_fd, &memory, NULL, &map, &err), 0, "%s", err.message);
+    cr_assert_eq(memory_file_index(dir_fd, &map, &err), 0, "%s", err.message);
 }
 
 static int try_open(void)
@@ -307,6 +308,8 @@ Test(snapshot_memory, files_that_are_there_already_are_left_alone)
     write_files();
     struct memory_map other;
     cr_assert_eq(memory_file_write(dir_fd, &memory, NULL, &other, &err), -EEXIST);
+    cr_assert_eq(err.failure, THAW_FAIL_IO);
+    cr_assert_eq(memory_file_index(dir_fd, &map, &err), -EEXIST);
     cr_assert_eq(err.failure, THAW_FAIL_IO);
     cr_assert_eq(verify(), 0, "%s", err.message);
 }

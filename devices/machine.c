@@ -299,7 +299,7 @@ int machine_pause(struct machine *m, unsigned timeout_ms, struct thaw_error *err
 const char *machine_in_flight(struct machine *m)
 {
     if (m->output_waits)
-        return "the output";
+        return "the output, whose reader is slow,";
     if (!serial_is_quiet(m->uart))
         return "the console";
     if (!control_is_quiet(m->control))

@@ -46,13 +46,7 @@ static int begin_stream(struct capture *c, struct thaw_error *err)
                             "--snapshot-out -: a snapshot is no text for a terminal: use a pipe");
     if (c->config.devices->disk_count == 0)
         return 0;
-    const char *temporary = getenv("TMPDIR");
-    char path[PATH_MAX];
-    int n = snprintf(path, sizeof(path), "%s/thaw-stream.%d", temporary ? temporary : "/var/tmp",
-                     getpid());
-    if (n < 0 || (size_t)n >= sizeof(path))
-        return thaw_fail_as(err, THAW_FAIL_IO, ENAMETOOLONG, "TMPDIR: path too long");
-    return publish_begin(&c->publish, path, err);
+    return publish_begin_scratch(&c->publish, err);
 }
 
 int capture_begin(struct capture *c, const struct capture_config *config, struct thaw_error *err)
@@ -334,6 +328,8 @@ static int write_rest(struct capture *c, struct machine *m, const struct guest_o
     int rc = is_stream(c) ? 0 : memory_file_index(c->publish.fd, &parts->map, err);
     if (rc == 0)
         rc = finish_state(c, m, seen, parts, err);
+    if (rc == 0 && c->config.interrupted)
+        rc = c->config.interrupted(c->config.ctx, err);
     if (rc < 0)
         return rc;
     return is_stream(c) ? write_stream(c, m, parts, err) : write_state(c, &parts->state, err);
@@ -371,9 +367,12 @@ int capture_take(struct capture *c, struct machine *m, enum snapshot_trigger tri
     int rc = check_trigger(c, trigger, err);
     if (rc < 0)
         return rc;
-    const struct quiesce_config quiesce = {.at_pre_exec =
-                                               c->config.want.on_pre_exec && seen->pre_exec_ready,
-                                           .quiesce_ms = c->config.want.quiesce_ms};
+    const struct quiesce_config quiesce = {
+        .at_pre_exec = c->config.want.on_pre_exec && seen->pre_exec_ready,
+        .quiesce_ms = c->config.want.quiesce_ms,
+        .interrupted = c->config.interrupted,
+        .ctx = c->config.ctx,
+    };
     struct quiesce_report quiet = {0};
     rc = snapshot_quiesce(m, &quiesce, seen, &quiet, err);
     if (rc < 0)

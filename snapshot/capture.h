@@ -24,6 +24,9 @@ struct capture_config {
     bool terminal;
     const char *const *entrypoint; /* see struct snapshot_meta */
     size_t entrypoint_count;
+    /* See struct quiesce_config: also asked before the snapshot is published. */
+    int (*interrupted)(void *ctx, struct thaw_error *err);
+    void *ctx;
 };
 
 /* What came of it. */

@@ -266,6 +266,20 @@ int publish_begin(struct publish *publish, const char *path, struct thaw_error *
     return make_temporary(publish, err);
 }
 
+int publish_begin_scratch(struct publish *publish, struct thaw_error *err)
+{
+    const char *wanted = getenv("TMPDIR");
+    char directory[PATH_MAX];
+    *publish = PUBLISH_NONE;
+    if (!realpath(wanted && *wanted ? wanted : "/var/tmp", directory))
+        return thaw_fail_as(err, THAW_FAIL_IO, errno, "TMPDIR: %s", strerror(errno));
+    publish->parent_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (publish->parent_fd < 0)
+        return thaw_fail_as(err, THAW_FAIL_IO, errno, "%s: %s", directory, strerror(errno));
+    (void)publish_each_file(publish->parent_fd, visit_abandoned, NULL);
+    return make_temporary(publish, err);
+}
+
 int publish_create(const struct publish *publish, const char *name, struct thaw_error *err)
 {
     int fd = openat(publish->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);

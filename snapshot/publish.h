@@ -37,6 +37,10 @@ struct publish {
  */
 int publish_begin(struct publish *publish, const char *path, struct thaw_error *err);
 
+/* A temporary directory in $TMPDIR (/var/tmp without) that is never put anywhere: for the disks of
+ * a stream. THAW_FAIL_IO. */
+int publish_begin_scratch(struct publish *publish, struct thaw_error *err);
+
 /* Creates a file (0600, for reading and writing) in the temporary directory; one of this name must
  * not be there yet. Returns the descriptor, owned by the caller. THAW_FAIL_IO. */
 int publish_create(const struct publish *publish, const char *name, struct thaw_error *err);

@@ -11,6 +11,7 @@
 #define FLUSH_MS      100u /* for the host's readers, at each look */
 #define BETWEEN_LOOKS 1    /* ms, doubled at each look in vain */
 #define DOUBLINGS     6u
+#define WAIT_MAX      50 /* ms, from one question whether to go on to the next */
 
 enum quiesce_step quiesce_next(const struct quiesce_view *v)
 {
@@ -62,7 +63,7 @@ static int wait_for_news(struct quiesce *q, int timeout_ms, struct thaw_error *e
 {
     struct pollfd fds[] = {{.fd = q->machine->vm->ended_fd, .events = POLLIN},
                            {.fd = q->machine->news_fd, .events = POLLIN}};
-    if (poll(fds, 2, timeout_ms) < 0 && errno != EINTR)
+    if (poll(fds, 2, timeout_ms < WAIT_MAX ? timeout_ms : WAIT_MAX) < 0 && errno != EINTR)
         return thaw_fail(err, errno, "poll");
     observe(q);
     return fds[0].revents ? ended(err) : 0;
@@ -114,8 +115,8 @@ static int give_up(const struct quiesce *q, struct thaw_error *err)
                       : q->in_flight           ? q->in_flight
                                                : "a virtual CPU did not come to rest";
     return thaw_fail_as(err, THAW_FAIL_QUIESCE, EBUSY,
-                        "guest: not quiet within %u ms: %s%s; no snapshot was taken",
-                        QUIESCE_DEADLINE_MS, why,
+                        "guest: not quiet within %llu ms: %s%s; no snapshot was taken",
+                        (unsigned long long)(QUIESCE_DEADLINE_MS + q->config->quiesce_ms), why,
                         v->asked && !v->answered ? ""
                         : q->in_flight           ? " had bytes in flight"
                                                  : "");
@@ -159,7 +160,9 @@ int snapshot_quiesce(struct machine *machine, const struct quiesce_config *confi
     do {
         uint64_t began_ns = q.view.now_ns = clock_monotonic_ns();
         step = quiesce_next(&q.view);
-        rc = take_step(&q, step, err);
+        rc = config->interrupted ? config->interrupted(config->ctx, err) : 0;
+        if (rc == 0)
+            rc = take_step(&q, step, err);
         if (step == QUIESCE_PAUSE)
             report->paused_ns = began_ns;
     } while (rc == 0 && step != QUIESCE_CAPTURE);

@@ -36,6 +36,10 @@ enum quiesce_step quiesce_next(const struct quiesce_view *view);
 struct quiesce_config {
     bool at_pre_exec;    /* init is blocked before execve: there is nothing to ask */
     uint64_t quiesce_ms; /* see struct snapshot_resources */
+    /* Called now and then by the calling thread: negative, with the reason, ends it. NULL: nothing
+     * does but the deadline. */
+    int (*interrupted)(void *ctx, struct thaw_error *err);
+    void *ctx;
 };
 
 struct quiesce_report {

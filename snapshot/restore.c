@@ -11,11 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static void mark(uint64_t *phase)
-{
-    *phase = clock_monotonic_ns();
-}
-
 /* ---- opening ------------------------------------------------------------------------------ */
 
 static int open_source(struct restore *r, struct thaw_error *err)
@@ -139,7 +134,7 @@ int restore_open(struct restore *r, const struct restore_config *config, struct 
                           .kvm_fd = -1,
                           .working_set = {.fd = -1},
                           .disks = PUBLISH_NONE};
-    mark(&r->times.begun_ns);
+    r->times.begun_ns = clock_monotonic_ns();
     int rc = open_source(r, err);
     if (rc == 0)
         rc = decode_sections(r, err);
@@ -151,7 +146,7 @@ int restore_open(struct restore *r, const struct restore_config *config, struct 
         rc = open_working_set(r, err);
     if (rc == 0)
         rc = make_plan(r, err);
-    mark(&r->times.opened_ns);
+    r->times.opened_ns = clock_monotonic_ns();
     return rc;
 }
 
@@ -313,14 +308,7 @@ static int begin_memory(struct restore *r, struct guest_memory *memory, struct t
  * memory has to come first, too. */
 static int read_stream(struct restore *r, const struct guest_memory *memory, struct thaw_error *err)
 {
-    char path[PATH_MAX];
-    const char *temporary = getenv("TMPDIR");
-    int rc = 0;
-    if (r->meta.disk_count > 0) {
-        snprintf(path, sizeof(path), "%s/thaw-restore.%d", temporary ? temporary : "/var/tmp",
-                 getpid());
-        rc = publish_begin(&r->disks, path, err);
-    }
+    int rc = r->meta.disk_count > 0 ? publish_begin_scratch(&r->disks, err) : 0;
     const struct pack_options options = {0};
     return rc < 0 ? rc : stream_load(r->stream, &r->map, memory, r->disks.fd, &options, err);
 }
@@ -400,34 +388,55 @@ static int create_machine(struct restore *r, const struct mailbox_content *mailb
     return machine_create(&config, machine, err);
 }
 
+static int get_memory(struct restore *r, struct guest_memory *memory, struct thaw_error *err)
+{
+    int rc = check_host(r, err);
+    if (rc == 0)
+        rc = begin_memory(r, memory, err);
+    return rc == 0 && r->stream ? read_stream(r, memory, err) : rc;
+}
+
+static int get_machine(struct restore *r, const struct mailbox_content *mailbox,
+                       struct guest_memory *memory, struct machine **machine,
+                       struct thaw_error *err)
+{
+    int rc = place_devices(r, err);
+    return rc < 0 ? rc : create_machine(r, mailbox, memory, machine, err);
+}
+
+/* Notes when a phase was over, if it went well. */
+static int passed(uint64_t *phase, int rc)
+{
+    if (rc == 0)
+        *phase = clock_monotonic_ns();
+    return rc;
+}
+
+/* Everything in its order; see docs/snapshots.md. */
+static int build(struct restore *r, const struct mailbox_content *mailbox,
+                 struct guest_memory *memory, struct machine **machine, struct thaw_error *err)
+{
+    struct restore_times *times = &r->times;
+    int rc = passed(&times->mapped_ns, get_memory(r, memory, err));
+    if (rc == 0)
+        rc = passed(&times->created_ns, get_machine(r, mailbox, memory, machine, err));
+    if (rc == 0)
+        rc = passed(&times->memory_ns, finish_memory(r, err));
+    if (rc == 0)
+        rc = passed(&times->state_ns, load_state(r, *machine, err));
+    if (rc == 0)
+        rc = passed(&times->devices_ns, load_devices(r, *machine, err));
+    if (rc == 0 && !r->config.hold)
+        rc = wake_init(r, *machine, mailbox, err);
+    return passed(&times->ready_ns, rc);
+}
+
 int restore_build(struct restore *r, const struct mailbox_content *mailbox,
                   struct machine **machine, struct thaw_error *err)
 {
     struct guest_memory memory = {0};
-    int rc = check_host(r, err);
-    if (rc == 0)
-        rc = begin_memory(r, &memory, err);
-    mark(&r->times.mapped_ns);
-    if (rc == 0 && r->stream)
-        rc = read_stream(r, &memory, err);
-    if (rc == 0)
-        rc = place_devices(r, err);
     cleanup_machine struct machine *m = NULL;
-    if (rc == 0)
-        rc = create_machine(r, mailbox, &memory, &m, err);
-    mark(&r->times.created_ns);
-    if (rc == 0)
-        rc = finish_memory(r, err);
-    mark(&r->times.memory_ns);
-    if (rc == 0)
-        rc = load_state(r, m, err);
-    mark(&r->times.state_ns);
-    if (rc == 0)
-        rc = load_devices(r, m, err);
-    mark(&r->times.devices_ns);
-    if (rc == 0 && !r->config.hold)
-        rc = wake_init(r, m, mailbox, err);
-    mark(&r->times.ready_ns);
+    int rc = build(r, mailbox, &memory, &m, err);
     if (rc < 0) {
         restore_stop(r);
         guest_memory_destroy(&memory); /* whatever the machine has not taken over */

@@ -218,6 +218,16 @@ static int check_clock(struct session *s, struct thaw_error *err)
     return 0;
 }
 
+/* While a snapshot is being taken: a signal, or --timeout. */
+static int interrupts_capture(void *ctx, struct thaw_error *err)
+{
+    struct session *s = ctx;
+    int rc = handle_signals(s, err);
+    if (rc == 0 && s->deadline_ns && clock_monotonic_ns() >= s->deadline_ns)
+        rc = time_is_up(s, err);
+    return rc;
+}
+
 /* Takes the snapshot when its time has come; the session is over with it. */
 static int check_trigger(struct session *s, struct thaw_error *err)
 {
@@ -228,6 +238,8 @@ static int check_trigger(struct session *s, struct thaw_error *err)
     if (trigger == SNAPSHOT_TRIGGER_NONE)
         return 0;
     s->ended = true;
+    capture->config.interrupted = interrupts_capture;
+    capture->config.ctx = s;
     return capture_take(capture, s->machine, trigger, &s->seen, err);
 }
 
@@ -361,7 +373,9 @@ static int run_to_end(struct session *s, struct session_result *result, struct t
     if (rc == 0)
         rc = s->config->capture ? explain_bake(s, &result->end, err)
                                 : explain(s, &result->end, &result->status, err);
-    return rc < 0 ? rc : check_output(s, err);
+    if (rc < 0 || (s->config->capture && s->config->capture->report.taken))
+        return rc;
+    return check_output(s, err);
 }
 
 int session_run(struct machine *machine, const struct session_config *config,

@@ -38,6 +38,7 @@ struct quiesce {
     struct quiesce_view view;
     unsigned pauses;
     const char *in_flight; /* at the last look; NULL: nothing */
+    bool devices_run;      /* the last look was over before they were stopped */
 };
 
 static int ended(struct thaw_error *err)
@@ -77,19 +78,34 @@ static int ask(struct quiesce *q, struct thaw_error *err)
     return q->view.asked ? 0 : wait_for_news(q, BETWEEN_LOOKS, err);
 }
 
+/* A guest that does not rest is not worth stopping its devices for, which would only give it more
+ * to do afterwards. */
+static int stop_all(struct quiesce *q, struct thaw_error *err)
+{
+    struct quiesce_view *v = &q->view;
+    int rc = vm_pause(q->machine->vm, err);
+    observe(q);
+    v->paused = rc == 0;
+    v->quiet = false;
+    v->idle = rc == 0 && vm_is_idle(q->machine->vm);
+    q->in_flight = NULL;
+    q->devices_run = v->must_be_idle && !v->idle;
+    if (rc < 0 || q->devices_run)
+        return rc;
+    rc = machine_pause(q->machine, FLUSH_MS, err);
+    q->in_flight = rc == 0 ? machine_in_flight(q->machine) : NULL;
+    v->quiet = rc == 0 && !q->in_flight;
+    return rc;
+}
+
 /* Stops the guest and notes what it looks like. */
 static int look(struct quiesce *q, struct thaw_error *err)
 {
     struct quiesce_view *v = &q->view;
-    int rc = machine_pause(q->machine, FLUSH_MS, err);
+    int rc = stop_all(q, err);
     if (rc < 0)
         return rc;
-    observe(q);
     q->pauses++;
-    v->paused = true;
-    q->in_flight = machine_in_flight(q->machine);
-    v->quiet = !q->in_flight;
-    v->idle = vm_is_idle(q->machine->vm);
     v->now_ns = clock_monotonic_ns();
     if (!v->quiet || (v->must_be_idle && !v->idle))
         v->quiet_ns = 0;
@@ -103,7 +119,7 @@ static int go_on(struct quiesce *q, struct thaw_error *err)
 {
     unsigned doublings = q->view.quiet_ns ? 0 : q->pauses - 1;
     q->view.paused = false;
-    int rc = machine_resume(q->machine, err);
+    int rc = q->devices_run ? vm_resume(q->machine->vm, err) : machine_resume(q->machine, err);
     int wait_ms = BETWEEN_LOOKS << (doublings < DOUBLINGS ? doublings : DOUBLINGS);
     return rc < 0 ? rc : wait_for_news(q, wait_ms, err);
 }

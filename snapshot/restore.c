@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -457,6 +458,11 @@ int restore_wake(struct restore *r, struct machine *m, const struct mailbox_cont
 
 void restore_running(struct restore *r)
 {
+    /* What only the restore needed: of many clones, each has its own. */
+    const struct snapshot_header header = r->state.header;
+    snapshot_state_free(&r->state);
+    r->state.header = header;
+    malloc_trim(0);
     if (r->load)
         memory_load_populate(r->load);
 }

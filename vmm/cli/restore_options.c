@@ -10,12 +10,11 @@
 static const char help[] =
     "Usage: thaw restore SNAPSHOT [OPTIONS] [-- ARG...]\n"
     "\n"
-    "Thaws a guest that `thaw run --snapshot-out` has frozen; `-` reads one from stdin. Any "
-    "number\n"
-    "may run at once from one snapshot; they share the memory that they do not change. From one\n"
-    "that was taken before the workload began (pre-exec), each runs the workload afresh: with the\n"
-    "arguments, environment and input given here, its own random numbers and the right time.\n"
-    "From one that was taken later, the workload goes on where it stood.\n"
+    "Thaws a guest that `thaw run --snapshot-out` has frozen; `-`: one that comes on stdin.\n"
+    "Any number may run at once from one snapshot; they share the memory that they do not\n"
+    "change. From one that was taken before the workload began (pre-exec), each runs it afresh:\n"
+    "with the arguments, environment and input given here, its own random numbers and the right\n"
+    "time. From one that was taken later, the workload goes on where it stood.\n"
     "\n"
     "      --env KEY[=VALUE]     a variable of the workload's environment\n"
     "      --stdin FILE          the workload's input; default: thaw's own\n"
@@ -29,6 +28,7 @@ static const char help[] =
     "                            for the time of day, which init sets; realtime: all of them have\n"
     "                            moved on meanwhile\n"
     "      --memory MODE         auto (default), map, prefetch or eager: see --explain\n"
+    "      --no-io-uring         read with threads, as where io_uring is refused\n"
     "      --hold                thaw it, but leave it where it stands until SIGUSR1\n"
     "      --verify              compare every page with its checksum first\n"
     "      --explain             say how memory would come back, and end\n"
@@ -218,6 +218,9 @@ static int take_path(struct restore_options *o, int argc, char **argv, struct th
     if (o->config.record && (snapshot_is_wanted(&o->snapshot.want) || o->explain))
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "record-workingset: does not go with --snapshot-* and --explain");
+    if (strcmp(o->config.path, "-") == 0 && (o->config.mode != RESTORE_AUTO || o->explain))
+        return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
+                            "restore -: a stream comes as it comes: no --memory, no --explain");
     return snapshot_options_check(&o->snapshot, err);
 }
 

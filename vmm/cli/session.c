@@ -99,6 +99,8 @@ static int handle_signal(struct session *s, unsigned signal, struct thaw_error *
         s->woken = true;
         return s->config->wake(s->config->ctx, err);
     }
+    if (s->config->wake && !s->woken)
+        return interrupt(err, signal, "the clone was held");
     if (s->config->capture)
         return interrupt(err, signal, "no snapshot was taken");
     if (signal == SIGQUIT)

@@ -78,6 +78,11 @@ static int inspect(int argc, char **argv, struct thaw_error *err)
     return rc != 0 ? rc : inspect_print(a.from, a.json, err);
 }
 
+static bool is_stream(const char *name)
+{
+    return strcmp(name, "-") == 0; // NOLINT(clang-analyzer-core.NonNullParamChecker)
+}
+
 static int verify(int argc, char **argv, struct thaw_error *err)
 {
     static const char help[] =
@@ -88,6 +93,8 @@ static int verify(int argc, char **argv, struct thaw_error *err)
     int rc = parse(&a, 1, help, argc, argv, err);
     if (rc != 0)
         return rc;
+    if (is_stream(a.from))
+        return usage(err, argv[0], "a stream is checked by what reads it: restore or unpack");
     struct restore restore;
     const struct restore_config config = {.path = a.from, .stream_fd = STDIN_FILENO};
     rc = restore_open(&restore, &config, err);
@@ -102,11 +109,6 @@ static int verify(int argc, char **argv, struct thaw_error *err)
         printf("%s: every checksum is right\n", a.from);
     restore_close(&restore);
     return rc;
-}
-
-static bool is_stream(const char *name)
-{
-    return strcmp(name, "-") == 0; // NOLINT(clang-analyzer-core.NonNullParamChecker)
 }
 
 static int done(const struct arguments *a)
@@ -134,6 +136,8 @@ static int pack(int argc, char **argv, struct thaw_error *err)
     cleanup_close int dir_fd = snapshot_open_directory(a.from, err);
     if (dir_fd < 0)
         return dir_fd;
+    if (packed_is(dir_fd) && !is_stream(a.to))
+        return usage(err, argv[0], "the snapshot is packed already");
     if (is_stream(a.to) && isatty(STDOUT_FILENO))
         return usage(err, argv[0], "a stream is no text for a terminal: use a pipe");
     rc = is_stream(a.to) ? snapshot_pack_stream(dir_fd, STDOUT_FILENO, &options, err)
@@ -160,6 +164,8 @@ static int unpack(int argc, char **argv, struct thaw_error *err)
     cleanup_close int dir_fd = snapshot_open_directory(a.from, err);
     if (dir_fd < 0)
         return dir_fd;
+    if (!packed_is(dir_fd))
+        return usage(err, argv[0], "the snapshot is not packed");
     rc = snapshot_unpack(dir_fd, a.to, &options, err);
     return rc < 0 ? rc : done(&a);
 }

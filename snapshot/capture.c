@@ -141,6 +141,15 @@ static int describe_vsock(const struct vsock_config *config, struct snapshot_met
     return 0;
 }
 
+static void describe_ipv4(const struct mailbox_content *mailbox, struct snapshot_ipv4 *ipv4)
+{
+    if (!mailbox)
+        return;
+    ipv4->prefix = mailbox->ipv4_prefix;
+    memcpy(ipv4->address, mailbox->ipv4, sizeof(ipv4->address));
+    memcpy(ipv4->gateway, mailbox->ipv4_gateway, sizeof(ipv4->gateway));
+}
+
 static void describe_rest(const struct machine_devices *d, struct snapshot_meta *meta)
 {
     meta->has_ports = d->has_ports;
@@ -255,6 +264,7 @@ static int finish_state(struct capture *c, struct machine *m, const struct guest
     cleanup_blob struct blob map = {0}, meta = {0};
     describe_origin(c, m, seen, &parts->meta);
     describe_rest(c->config.devices, &parts->meta);
+    describe_ipv4(c->config.mailbox, &parts->meta.ipv4);
     int rc = c->config.parent ? 0
                               : snapshot_meta_set_entrypoint(&parts->meta, c->config.entrypoint,
                                                              c->config.entrypoint_count, err);

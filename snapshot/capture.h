@@ -21,6 +21,7 @@ struct capture_config {
     const struct machine_devices *devices; /* what the machine was made with; borrowed */
     const struct snapshot_meta *parent; /* of the snapshot that it was restored from; NULL: none */
     const struct page_runs *backed;     /* see memory_file_write(); NULL: none */
+    const struct mailbox_content *mailbox; /* what init was told; borrowed; NULL: nothing */
     bool terminal;
     const char *const *entrypoint; /* see struct snapshot_meta */
     size_t entrypoint_count;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "snapshot/meta.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -125,11 +126,28 @@ static int put_nets(json_t *machine, const struct snapshot_meta *meta, struct th
     return put(machine, "nets", nets, err);
 }
 
+static json_t *address_to_json(const uint8_t a[4])
+{
+    return json_sprintf("%u.%u.%u.%u", a[0], a[1], a[2], a[3]);
+}
+
+static int put_ipv4(json_t *machine, const struct snapshot_ipv4 *ipv4, struct thaw_error *err)
+{
+    if (ipv4->prefix == 0)
+        return 0;
+    return put(machine, "ipv4",
+               json_pack("{s:o, s:i, s:o}", "address", address_to_json(ipv4->address), "prefix",
+                         (int)ipv4->prefix, "gateway", address_to_json(ipv4->gateway)),
+               err);
+}
+
 static int put_devices(json_t *machine, const struct snapshot_meta *meta, struct thaw_error *err)
 {
     int rc = put_disks(machine, meta, err);
     if (rc == 0)
         rc = put_nets(machine, meta, err);
+    if (rc == 0)
+        rc = put_ipv4(machine, &meta->ipv4, err);
     if (rc == 0 && meta->vsock.present)
         rc = put(
             machine, "vsock",
@@ -318,6 +336,29 @@ static int get_nets(struct snapshot_meta *meta, const json_t *machine, struct th
     return rc;
 }
 
+static int get_address(const json_t *object, const char *key, uint8_t address[4],
+                       struct thaw_error *err)
+{
+    char text[INET_ADDRSTRLEN];
+    int rc = get_text(object, key, text, sizeof(text), err);
+    return rc < 0 || inet_pton(AF_INET, text, address) == 1 ? rc : bad(err, key);
+}
+
+static int get_ipv4(struct snapshot_ipv4 *ipv4, const json_t *machine, struct thaw_error *err)
+{
+    const json_t *json = json_object_get(machine, "ipv4");
+    uint64_t prefix = 0;
+    if (!json)
+        return 0;
+    int rc = get_address(json, "address", ipv4->address, err);
+    if (rc == 0)
+        rc = get_address(json, "gateway", ipv4->gateway, err);
+    if (rc == 0)
+        rc = get_number(json, "prefix", 1, 32, &prefix, err);
+    ipv4->prefix = (uint8_t)prefix;
+    return rc;
+}
+
 static int get_vsock(struct snapshot_meta *meta, const json_t *machine, struct thaw_error *err)
 {
     const json_t *vsock = json_object_get(machine, "vsock");
@@ -361,6 +402,8 @@ static int get_devices(struct snapshot_meta *meta, const json_t *machine, struct
     int rc = get_disks(meta, machine, err);
     if (rc == 0)
         rc = get_nets(meta, machine, err);
+    if (rc == 0)
+        rc = get_ipv4(&meta->ipv4, machine, err);
     if (rc == 0)
         rc = get_vsock(meta, machine, err);
     if (rc == 0)

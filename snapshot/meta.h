@@ -33,6 +33,11 @@ struct snapshot_file {
     char xxh3[33]; /* XXH3-128 in hexadecimal */
 };
 
+/* What init was told of eth0; prefix 0: nothing. */
+struct snapshot_ipv4 {
+    uint8_t address[4], prefix, gateway[4];
+};
+
 struct snapshot_times {
     double boot_ms;    /* process start to the first KVM_RUN */
     double trigger_ms; /* first KVM_RUN to the trigger */
@@ -62,6 +67,7 @@ struct snapshot_meta {
     unsigned disk_count, net_count;
     struct disk_record disks[MACHINE_DISKS_MAX];
     struct snapshot_net nets[MACHINE_NETS_MAX];
+    struct snapshot_ipv4 ipv4;
     struct {
         bool present;
         char path[108];

@@ -24,6 +24,7 @@ static struct snapshot_meta *example(void)
         .kernel = {.path = "/boot/vmlinux", .size = 7, .xxh3 = "00112233445566778899aabbccddeeff"},
         .net_count = 1,
         .nets = {{.tap = "tap0", .mac = {2, 0, 0, 0, 0, 1}, .mtu = 1400}},
+        .ipv4 = {.address = {10, 1, 2, 3}, .prefix = 24, .gateway = {10, 1, 2, 1}},
         .vsock = {.present = true, .path = "/run/s", .cid = 7},
         .rng = {.present = true, .bytes_per_second = 5, .burst = 6},
         .balloon = {.present = true, .reporting = true, .target_pages = 99},
@@ -63,6 +64,7 @@ Test(snapshot_meta, what_was_written_is_read_again)
     cr_assert_str_eq(after->kernel.xxh3, before->kernel.xxh3);
     cr_assert_eq(memcmp(after->nets, before->nets, sizeof(after->nets)), 0);
     cr_assert_eq(memcmp(&after->vsock, &before->vsock, sizeof(after->vsock)), 0);
+    cr_assert_eq(memcmp(&after->ipv4, &before->ipv4, sizeof(after->ipv4)), 0);
     cr_assert_eq(after->rng.burst, 6);
     cr_assert_eq(after->balloon.target_pages, 99);
     cr_assert_eq(after->entrypoint_count, 2);
@@ -115,6 +117,10 @@ Test(snapshot_meta, what_no_machine_can_be_built_from_is_refused_by_its_key)
     refused("\"cpus\": 2", "\"cpus\": 9", "cpus");
     refused("\"cpus\": 2", "\"cpus\": \"2\"", "cpus");
     refused("\"cpus\": 2", "\"cpus\": -1", "cpus");
+    refused("\"prefix\": 24", "\"prefix\": 33", "prefix");
+    refused("\"prefix\": 24", "\"prefix\": 0", "prefix");
+    refused("\"address\": \"10.1.2.3\"", "\"address\": \"10.1.2\"", "address");
+    refused("\"gateway\": \"10.1.2.1\"", "\"gateway\": 10", "gateway");
     refused("\"cid\": 7", "\"cid\": 2", "cid");
     refused("\"cid\": 7", "\"cid\": 4294967295", "cid");
     refused("\"mtu\": 1400", "\"mtu\": 67", "mtu");

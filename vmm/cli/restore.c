@@ -107,6 +107,7 @@ static int begin_capture(struct run *run, struct thaw_error *err)
         .started_ns = run->result->started_ns,
         .devices = &run->restore.devices,
         .parent = &run->restore.meta,
+        .mailbox = run->mailbox,
         .backed = &run->restore.map.data,
         .terminal = run->restore.meta.terminal,
     };
@@ -141,10 +142,10 @@ static int thaw_guest(struct run *run, const struct mailbox_content *mailbox, in
     fault_watch(&run->restore, input_fd);
     cleanup_machine struct machine *machine = NULL;
     int rc = restore_build(&run->restore, mailbox, &machine, err);
-    if (rc == 0)
-        rc = begin_capture(run, err);
     run->machine = machine;
     run->mailbox = mailbox;
+    if (rc == 0)
+        rc = begin_capture(run, err);
     if (rc == 0)
         rc = run_session(run, machine, input_fd, err);
     if (rc < 0)
@@ -161,6 +162,16 @@ static int thaw_guest(struct run *run, const struct mailbox_content *mailbox, in
     return rc;
 }
 
+/* eth0 keeps the address that it was given at the bake, unless there is another one now. */
+static void use_recorded_address(const struct snapshot_ipv4 *ipv4, struct mailbox_content *mailbox)
+{
+    if (mailbox->ipv4_prefix > 0 || ipv4->prefix == 0)
+        return;
+    mailbox->ipv4_prefix = ipv4->prefix;
+    memcpy(mailbox->ipv4, ipv4->address, sizeof(mailbox->ipv4));
+    memcpy(mailbox->ipv4_gateway, ipv4->gateway, sizeof(mailbox->ipv4_gateway));
+}
+
 static int prepare_mailbox(const struct run *run, const char **args,
                            struct mailbox_content *mailbox, struct thaw_error *err)
 {
@@ -168,6 +179,7 @@ static int prepare_mailbox(const struct run *run, const char **args,
     *mailbox = o->mailbox;
     mailbox->argv = o->arg_count > 0 ? args : NULL;
     mailbox->env = o->env;
+    use_recorded_address(&run->restore.meta.ipv4, mailbox);
     capture_prepare_mailbox(&o->snapshot.want, mailbox);
     return check_invocation(o, &run->restore.meta, err);
 }

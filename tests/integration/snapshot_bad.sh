@@ -507,6 +507,19 @@ test_a_guest_that_is_never_quiet_is_not_frozen() {
     fails 30 guest-not-quiet spin --snapshot-after-ms 50 --snapshot-quiesce-ms 10
 }
 
+# Without this the guest would be looked at for an hour.
+test_waiting_for_a_quiet_guest_ends_with_a_signal_or_the_timeout() {
+    local forever=(--snapshot-after-ms 50 --snapshot-quiesce-ms 3600000)
+    fails 28 guest-not-ready spin "${forever[@]}" --timeout 0.5
+    run_thaw run --kernel "$build/guests/spin.elf" --memory 32M --snapshot-out "$work/into/s" \
+        "${forever[@]}" &
+    sleep 1
+    pkill -TERM -f "thaw run .*--snapshot-out $work/into/s"
+    wait
+    grep -q "no snapshot was taken \[interrupted\]$" "$work/err" || fail "$(cat "$work/err")"
+    nothing_is_left_in "$work/into"
+}
+
 test_a_target_that_is_no_snapshot_is_left_as_it_is() {
     mkdir "$work/into" "$work/into/s"
     echo precious >"$work/into/s/file"

@@ -203,7 +203,7 @@ static int time_is_up(const struct session *s, struct thaw_error *err)
     double seconds = (double)s->config->timeout_ns / 1e9;
     if (s->config->capture)
         return thaw_fail_as(err, THAW_FAIL_NOT_READY, ETIMEDOUT,
-                            "guest: no snapshot trigger fired within --timeout %.3g s", seconds);
+                            "guest: no snapshot was taken within --timeout %.3g s", seconds);
     return thaw_fail_as(err, THAW_FAIL_TIMEOUT, ETIMEDOUT,
                         "guest: still running after --timeout %.3g s", seconds);
 }

@@ -203,9 +203,9 @@ demo: setup
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@scripts/demo
 
+TEST_TOOLS := $(addprefix $(O)/,hold vsock-peer probe edit-state flip-bits)
 test: setup
-	@$(MAKE) --no-print-directory -j$$(nproc) all guests fuzz $(O)/unit-tests $(O)/unit-tests-san $(O)/hold $(O)/vsock-peer \
-	    $(O)/edit-state $(O)/flip-bits
+	@$(MAKE) --no-print-directory -j$$(nproc) all guests fuzz $(O)/unit-tests $(O)/unit-tests-san $(TEST_TOOLS)
 	@scripts/test
 
 bench-boot: setup

@@ -16,12 +16,6 @@
 #define BLOCK      65536u
 #define ALIGN_DATA 4096u
 
-static int io_failed(struct thaw_error *err, const char *what)
-{
-    thaw_fail(err, errno, "%s", what);
-    return thaw_reclassify(err, THAW_FAIL_IO);
-}
-
 static uint64_t least(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -49,7 +43,7 @@ static int write_at(int fd, const void *from, size_t size, uint64_t offset, stru
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return io_failed(err, "write");
+            return thaw_fail_io(err, errno, "write");
         at += n;
         size -= (size_t)n;
         offset += (uint64_t)n;
@@ -210,7 +204,7 @@ static int write_packed(int fd, const struct disk_file_header *header,
             rc = write_run(fd, overlay, &runs[i], err);
     /* All runs may be zeros: then the file ends where the data would begin. */
     if (rc == 0 && ftruncate(fd, (off_t)header->file_size) < 0)
-        return io_failed(err, "write");
+        return thaw_fail_io(err, errno, "write");
     return rc;
 }
 
@@ -330,7 +324,7 @@ static int copy_blocks(int fd, int from, uint64_t at, uint64_t end, struct thaw_
 static int copy_data(int fd, int from, uint64_t size, struct thaw_error *err)
 {
     if (ftruncate(fd, (off_t)size) < 0)
-        return io_failed(err, "write");
+        return thaw_fail_io(err, errno, "write");
     int rc = 0;
     for (uint64_t at = 0, end; rc == 0 && at < size; at = end) {
         end = size;

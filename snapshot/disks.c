@@ -212,12 +212,6 @@ static enum disk_kind kind_of(const struct blk_config *config)
     return config->overlay && !config->is_copy ? DISK_OVERLAY : DISK_WRITABLE;
 }
 
-static int io_failed(struct thaw_error *err, const char *what)
-{
-    thaw_fail(err, errno, "%s", what);
-    return thaw_reclassify(err, THAW_FAIL_IO);
-}
-
 /* Absolute and without links, so that it means the same from anywhere. */
 static int find_path(int fd, char path[PATH_MAX], struct thaw_error *err)
 {
@@ -225,7 +219,7 @@ static int find_path(int fd, char path[PATH_MAX], struct thaw_error *err)
     (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, PATH_MAX - 1);
     if (length < 0)
-        return io_failed(err, link);
+        return thaw_fail_io(err, errno, "%s", link);
     path[length] = '\0';
     return 0;
 }
@@ -238,7 +232,7 @@ static int record_path(struct disk_record *record, int fd, struct thaw_error *er
     if (rc < 0 || record->kind == DISK_WRITABLE)
         return rc;
     if (stat(record->path, &there) < 0 || fstat(fd, &open) < 0)
-        return io_failed(err, record->path);
+        return thaw_fail_io(err, errno, "%s", record->path);
     if (there.st_dev != open.st_dev || there.st_ino != open.st_ino)
         return thaw_fail_as(err, THAW_FAIL_IO, ESTALE,
                             "%s: was replaced by another file while the guest ran", record->path);
@@ -249,7 +243,7 @@ static int find_size(int fd, uint64_t *size, struct thaw_error *err)
 {
     off_t end = lseek(fd, 0, SEEK_END); /* of block devices, too */
     if (end < 0)
-        return io_failed(err, "size");
+        return thaw_fail_io(err, errno, "size");
     *size = (uint64_t)end;
     return 0;
 }
@@ -291,7 +285,7 @@ static int create_and_store(const struct virtio_device *blk, int dir_fd, unsigne
     cleanup_close int fd =
         openat(dir_fd, name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
-        return io_failed(err, name);
+        return thaw_fail_io(err, errno, "%s", name);
     int rc = store(fd, blk, record, err);
     if (rc < 0) {
         (void)unlinkat(dir_fd, name, 0);

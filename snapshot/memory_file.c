@@ -11,17 +11,11 @@
 #include <inttypes.h>
 #include <sys/mman.h>
 
-static int io_failed(struct thaw_error *err, const char *name)
-{
-    thaw_fail(err, errno, "%s", name);
-    return thaw_reclassify(err, THAW_FAIL_IO);
-}
-
 /* A new file, which is not there before. */
 static int create(int dir_fd, const char *name, struct thaw_error *err)
 {
     int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return fd < 0 ? io_failed(err, name) : fd;
+    return fd < 0 ? thaw_fail_io(err, errno, "%s", name) : fd;
 }
 
 /* ---- writing ------------------------------------------------------------------------------ */
@@ -45,7 +39,7 @@ static int write_pages(int fd, const struct guest_memory *memory, const struct m
                        struct thaw_error *err)
 {
     if (ftruncate(fd, (off_t)(map->pages * GUEST_PAGE_SIZE)) < 0)
-        return io_failed(err, SNAPSHOT_MEMORY);
+        return thaw_fail_io(err, errno, SNAPSHOT_MEMORY);
     struct thaw_error failed = {0};
     struct memory_writer writer;
     memory_writer_init(&writer, fd, true);
@@ -122,10 +116,10 @@ static int build_index_of_file(int dir_fd, struct blob *index, struct memory_map
     size_t size = map->pages * GUEST_PAGE_SIZE;
     cleanup_close int fd = openat(dir_fd, SNAPSHOT_MEMORY, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return io_failed(err, SNAPSHOT_MEMORY);
+        return thaw_fail_io(err, errno, SNAPSHOT_MEMORY);
     void *mapping = mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (mapping == MAP_FAILED)
-        return io_failed(err, "mmap of " SNAPSHOT_MEMORY);
+        return thaw_fail_io(err, errno, "mmap of " SNAPSHOT_MEMORY);
     int rc = build_index(index, map, page_in_mapping, mapping, err);
     munmap(mapping, size);
     return rc;

@@ -19,10 +19,8 @@ static int write_now(int fd, struct memory_write piece, struct thaw_error *err)
         ssize_t n = pwrite(fd, at, piece.size, (off_t)piece.offset);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0) {
-            thaw_fail(err, n < 0 ? errno : EIO, "write");
-            return thaw_reclassify(err, THAW_FAIL_IO);
-        }
+        if (n <= 0)
+            return thaw_fail_io(err, n < 0 ? errno : EIO, "write");
         at += n;
         piece.offset += (uint64_t)n;
         piece.size -= (uint64_t)n;

@@ -78,8 +78,7 @@ static int write_file(int fd, const uint8_t *from, size_t size, uint64_t offset,
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return thaw_fail_as(err, THAW_FAIL_IO, errno, SNAPSHOT_MEMORY ": write: %s",
-                                strerror(errno));
+            return thaw_fail_io(err, errno, SNAPSHOT_MEMORY ": write");
         from += n;
         size -= (size_t)n;
         offset += (uint64_t)n;

@@ -50,7 +50,7 @@ int publish_memory(const struct publish *publish, const struct memory_map *map,
 {
     cleanup_close int fd = publish_create(publish, SNAPSHOT_MEMORY, err);
     if (fd >= 0 && ftruncate(fd, (off_t)(map->pages * GUEST_PAGE_SIZE)) < 0)
-        return thaw_fail_as(err, THAW_FAIL_IO, errno, SNAPSHOT_MEMORY ": %s", strerror(errno));
+        return thaw_fail_io(err, errno, SNAPSHOT_MEMORY);
     return take_fd(&fd);
 }
 
@@ -60,12 +60,6 @@ struct disks {
     const struct publish *publish;
     struct thaw_error *err;
 };
-
-static int io_failed(struct thaw_error *err, const char *name)
-{
-    int code = errno;
-    return thaw_fail_as(err, THAW_FAIL_IO, code, "%s: %s", name, strerror(code));
-}
 
 /* From `offset` up to the next hole. */
 static int copy_data(int from, int to, off_t offset, off_t end)
@@ -121,7 +115,7 @@ static int put_disk(void *ctx, int dir_fd, const char *name)
     if (to < 0)
         return to;
     errno = -copy_sparse(from, to, size);
-    return errno ? io_failed(disks->err, name) : 0;
+    return errno ? thaw_fail_io(disks->err, errno, "%s", name) : 0;
 }
 
 int publish_disks(const struct publish *publish, int dir_fd, struct thaw_error *err)
@@ -129,6 +123,6 @@ int publish_disks(const struct publish *publish, int dir_fd, struct thaw_error *
     struct disks disks = {.publish = publish, .err = err};
     int rc = publish_each_file(dir_fd, put_disk, &disks);
     if (rc < 0 && err->code == 0)
-        return thaw_fail_as(err, THAW_FAIL_IO, -rc, "snapshot: %s", strerror(-rc));
+        return thaw_fail_io(err, -rc, "snapshot");
     return rc;
 }

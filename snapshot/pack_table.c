@@ -135,7 +135,7 @@ int seek_table_read(struct seek_table *table, int fd, const struct memory_map *m
     uint64_t frames = frame_count(map->pages);
     struct stat st;
     if (fstat(fd, &st) < 0)
-        return thaw_fail_as(err, THAW_FAIL_IO, errno, SNAPSHOT_PACKED ": %s", strerror(errno));
+        return thaw_fail_io(err, errno, SNAPSHOT_PACKED);
     int rc = read_table(&bytes, fd, (uint64_t)st.st_size, frames, err);
     if (rc == 0)
         rc = check_frame_of_table(&bytes, frames, err);

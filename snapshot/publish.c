@@ -158,8 +158,7 @@ static int make_temporary(struct publish *publish, struct thaw_error *err)
     }
     if (rc == 0)
         return 0;
-    return thaw_fail_as(err, THAW_FAIL_IO, -rc, "%s: temporary directory beside it: %s",
-                        publish->name, strerror(-rc));
+    return thaw_fail_io(err, -rc, "%s: temporary directory beside it", publish->name);
 }
 
 /* ---- the target --------------------------------------------------------------------------- */
@@ -272,10 +271,10 @@ int publish_begin_scratch(struct publish *publish, struct thaw_error *err)
     char directory[PATH_MAX];
     *publish = PUBLISH_NONE;
     if (!realpath(wanted && *wanted ? wanted : "/var/tmp", directory))
-        return thaw_fail_as(err, THAW_FAIL_IO, errno, "TMPDIR: %s", strerror(errno));
+        return thaw_fail_io(err, errno, "TMPDIR");
     publish->parent_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (publish->parent_fd < 0)
-        return thaw_fail_as(err, THAW_FAIL_IO, errno, "%s: %s", directory, strerror(errno));
+        return thaw_fail_io(err, errno, "%s", directory);
     (void)publish_each_file(publish->parent_fd, visit_abandoned, NULL);
     return make_temporary(publish, err);
 }
@@ -284,8 +283,7 @@ int publish_create(const struct publish *publish, const char *name, struct thaw_
 {
     int fd = openat(publish->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
-        return thaw_fail_as(err, THAW_FAIL_IO, errno, "%s/%s: %s", publish->name, name,
-                            strerror(errno));
+        return thaw_fail_io(err, errno, "%s/%s", publish->name, name);
     return fd;
 }
 
@@ -304,7 +302,7 @@ static int sync_all(const struct publish *publish, struct thaw_error *err)
     if (rc == 0 && fsync(publish->fd) < 0)
         rc = -errno;
     if (rc < 0)
-        return thaw_fail_as(err, THAW_FAIL_IO, -rc, "%s: fsync: %s", publish->name, strerror(-rc));
+        return thaw_fail_io(err, -rc, "%s: fsync", publish->name);
     return 0;
 }
 
@@ -316,7 +314,7 @@ static int rename_failed(const struct publish *publish, struct thaw_error *err)
                             "%s: this file system cannot exchange directories: remove the old "
                             "snapshot first",
                             publish->name);
-    return thaw_fail_as(err, THAW_FAIL_IO, code, "%s: rename: %s", publish->name, strerror(code));
+    return thaw_fail_io(err, code, "%s: rename", publish->name);
 }
 
 /* What was exchanged is another directory than was looked at: a snapshot that another writer has
@@ -376,8 +374,7 @@ int publish_commit(struct publish *publish, bool sync, struct thaw_error *err)
     remove_abandoned(publish->parent_fd, publish->temporary); /* the old one, if there was one */
     publish->temporary[0] = '\0';
     if (failed)
-        return thaw_fail_as(err, THAW_FAIL_IO, failed, "%s: fsync of its directory: %s",
-                            publish->name, strerror(failed));
+        return thaw_fail_io(err, failed, "%s: fsync of its directory", publish->name);
     return 0;
 }
 

@@ -52,7 +52,7 @@ static int get(struct stream_reader *reader, void *to, size_t size, const char *
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return thaw_fail_as(err, THAW_FAIL_IO, errno, "stream: %s", strerror(errno));
+            return thaw_fail_io(err, errno, "stream");
         if (n == 0)
             return thaw_fail_as(err, THAW_FAIL_SNAPSHOT_SHORT, EINVAL, "stream: ends early, in %s",
                                 what);
@@ -179,7 +179,7 @@ static int create_disk(struct receiving *in, uint64_t size, struct thaw_error *e
     if (size > INT64_MAX)
         return damaged(err, "%s: larger than a file can be", name);
     if (in->disk_fd < 0 || ftruncate(in->disk_fd, (off_t)size) < 0)
-        return thaw_fail_as(err, THAW_FAIL_IO, errno, "%s: %s", name, strerror(errno));
+        return thaw_fail_io(err, errno, "%s", name);
     in->disk_size = size;
     in->disk_end = 0;
     return 0;
@@ -206,8 +206,7 @@ static int write_disk(const struct receiving *in, const uint8_t *data, size_t si
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return thaw_fail_as(err, THAW_FAIL_IO, errno, SNAPSHOT_DISK ": write: %s", in->disk,
-                                strerror(errno));
+            return thaw_fail_io(err, errno, SNAPSHOT_DISK ": write", in->disk);
         data += n;
         size -= (size_t)n;
         offset += (uint64_t)n;

@@ -137,7 +137,7 @@ static int put_back(struct writer *writer, int disks_fd, struct thaw_error *err)
     struct disks disks = {.writer = writer, .err = err};
     int rc = disks_fd < 0 ? 0 : publish_each_file(disks_fd, put_disk, &disks);
     if (rc < 0 && err->code == 0)
-        return thaw_fail_as(err, THAW_FAIL_IO, -rc, "disks: %s", strerror(-rc));
+        return thaw_fail_io(err, -rc, "disks");
     if (rc == 0)
         rc = put_record(writer, STREAM_END, 0, sizeof(XXH64_hash_t), err);
     XXH64_hash_t checksum = XXH3_64bits_digest(writer->hash);

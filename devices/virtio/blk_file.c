@@ -87,6 +87,5 @@ int blk_file_lock(int fd, const char *path, bool read_only, struct thaw_error *e
     int code = errno;
     if (code == EAGAIN || code == EACCES)
         return fail(err, path, EBUSY, "in use by another VM");
-    return thaw_fail_as(err, THAW_FAIL_IO, code, "--disk %s: cannot be locked: %s", path,
-                        strerror(code));
+    return thaw_fail_io(err, code, "--disk %s: cannot be locked", path);
 }

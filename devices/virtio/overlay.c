@@ -17,8 +17,7 @@
 
 static int fail(struct thaw_error *err, const char *directory, int code)
 {
-    thaw_fail(err, code, "overlay: %s", directory);
-    return thaw_reclassify(err, THAW_FAIL_IO);
+    return thaw_fail_io(err, code, "overlay: %s", directory);
 }
 
 /* For file systems that cannot create a file without a name. */

@@ -20,17 +20,34 @@ static void append(struct thaw_error *err, int used, const char *tail)
         err->message[at] = '\0';
 }
 
+__attribute__((format(printf, 4, 0))) static int fail_with_errno(struct thaw_error *err,
+                                                                 enum thaw_failure failure,
+                                                                 int code, const char *what,
+                                                                 va_list args)
+{
+    int used = vsnprintf(err->message, sizeof(err->message), what, args);
+    set(err, failure, code);
+    const char *description = strerrordesc_np(err->code);
+    append(err, used, description ? description : "unknown error");
+    return -err->code;
+}
+
 int thaw_fail(struct thaw_error *err, int code, const char *what, ...)
 {
     va_list args;
     va_start(args, what);
-    int used = vsnprintf(err->message, sizeof(err->message), what, args);
+    int rc = fail_with_errno(err, THAW_FAIL_INTERNAL, code, what, args);
     va_end(args);
+    return rc;
+}
 
-    set(err, THAW_FAIL_INTERNAL, code);
-    const char *description = strerrordesc_np(err->code);
-    append(err, used, description ? description : "unknown error");
-    return -err->code;
+int thaw_fail_io(struct thaw_error *err, int code, const char *what, ...)
+{
+    va_list args;
+    va_start(args, what);
+    int rc = fail_with_errno(err, THAW_FAIL_IO, code, what, args);
+    va_end(args);
+    return rc;
 }
 
 int thaw_fail_as(struct thaw_error *err, enum thaw_failure failure, int code, const char *why, ...)

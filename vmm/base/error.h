@@ -65,6 +65,11 @@ struct thaw_error {
 __attribute__((format(printf, 3, 4))) int thaw_fail(struct thaw_error *err, int code,
                                                     const char *what, ...);
 
+/* The same with THAW_FAIL_IO: a file or descriptor that the user named, or that was made for him.
+ */
+__attribute__((format(printf, 3, 4))) int thaw_fail_io(struct thaw_error *err, int code,
+                                                       const char *what, ...);
+
 /* The same with a failure of its own and the whole sentence given: `why` holds "what: why". */
 __attribute__((format(printf, 4, 5))) int
 thaw_fail_as(struct thaw_error *err, enum thaw_failure failure, int code, const char *why, ...);

@@ -79,10 +79,8 @@ int file_write_full(int fd, const void *data, size_t size, struct thaw_error *er
         ssize_t n = write(fd, at, size);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0) {
-            thaw_fail(err, errno, "write");
-            return thaw_reclassify(err, THAW_FAIL_IO);
-        }
+        if (n < 0)
+            return thaw_fail_io(err, errno, "write");
         at += n;
         size -= (size_t)n;
     }
@@ -118,9 +116,7 @@ int file_cache_directory(const char *sub, char *path, size_t path_size, struct t
         return thaw_fail(err, ENAMETOOLONG, "cache directory");
 
     int rc = make_directories(path);
-    if (rc < 0) {
-        thaw_fail(err, -rc, "%s", path);
-        return thaw_reclassify(err, THAW_FAIL_IO);
-    }
+    if (rc < 0)
+        return thaw_fail_io(err, -rc, "%s", path);
     return 0;
 }

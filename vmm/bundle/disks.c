@@ -40,7 +40,7 @@ static int put_disk(struct bundle_builder *builder, const struct bundle_disk *di
 {
     cleanup_close int fd = open(disk->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
-        return thaw_fail_as(err, THAW_FAIL_IO, errno, "--disk %s: %s", disk->path, strerror(errno));
+        return thaw_fail_io(err, errno, "--disk %s", disk->path);
     const char *type = find_type(fd);
     if (!type)
         return thaw_fail_as(err, THAW_FAIL_IO, EINVAL,

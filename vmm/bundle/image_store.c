@@ -68,6 +68,5 @@ int image_store_find(const char *name, char *path, size_t path_size, struct thaw
     if (errno == ENOENT)
         return thaw_fail_as(err, THAW_FAIL_IMAGE, ENOENT,
                             "%s: no such image in %s (see thaw image list)", name, store);
-    thaw_fail(err, errno, "%s", path);
-    return thaw_reclassify(err, THAW_FAIL_IO);
+    return thaw_fail_io(err, errno, "%s", path);
 }

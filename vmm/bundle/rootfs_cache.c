@@ -220,10 +220,8 @@ int rootfs_archive(const struct bundle *bundle, char *path, size_t path_size,
     if (rc < 0)
         return rc;
     cleanup_close int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir_fd < 0) {
-        thaw_fail(err, errno, "%s", dir);
-        return thaw_reclassify(err, THAW_FAIL_IO);
-    }
+    if (dir_fd < 0)
+        return thaw_fail_io(err, errno, "%s", dir);
 
     snprintf(name, sizeof(name), "%s.cpio", key);
     if (use_entry(dir_fd, name))

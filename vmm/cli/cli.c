@@ -157,6 +157,5 @@ int cli_open_console(const char *path, struct thaw_error *err)
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0644);
     if (fd >= 0)
         return fd;
-    thaw_fail(err, errno, "--console %s", path);
-    return thaw_reclassify(err, THAW_FAIL_IO);
+    return thaw_fail_io(err, errno, "--console %s", path);
 }

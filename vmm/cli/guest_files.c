@@ -96,10 +96,8 @@ static int export_file(const char *directory, const char *name, const struct gue
     if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
         return thaw_fail_as(err, THAW_FAIL_IO, ENAMETOOLONG, "--export: path too long");
     cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0) {
-        thaw_fail(err, errno, "--export %s", path);
-        return thaw_reclassify(err, THAW_FAIL_IO);
-    }
+    if (fd < 0)
+        return thaw_fail_io(err, errno, "--export %s", path);
     int rc = strcmp(name, "cmdline") == 0
                  ? file_write_full(fd, files->cmdline, strlen(files->cmdline), err)
                  : initramfs_export(&files->initramfs, fd, err);
@@ -111,10 +109,8 @@ static int export_file(const char *directory, const char *name, const struct gue
 int guest_files_export(const struct guest_files *files, const char *directory,
                        struct thaw_error *err)
 {
-    if (mkdir(directory, 0755) < 0 && errno != EEXIST) {
-        thaw_fail(err, errno, "--export %s", directory);
-        return thaw_reclassify(err, THAW_FAIL_IO);
-    }
+    if (mkdir(directory, 0755) < 0 && errno != EEXIST)
+        return thaw_fail_io(err, errno, "--export %s", directory);
     int rc = export_file(directory, "initramfs", files, err);
     return rc < 0 ? rc : export_file(directory, "cmdline", files, err);
 }

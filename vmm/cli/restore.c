@@ -192,8 +192,7 @@ static int open_input(const struct restore_options *o, struct thaw_error *err)
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd >= 0)
         return fd;
-    thaw_fail(err, errno, "--stdin %s", path);
-    return thaw_reclassify(err, THAW_FAIL_IO);
+    return thaw_fail_io(err, errno, "--stdin %s", path);
 }
 
 static int explain(const struct restore *restore, bool json, struct thaw_error *err)

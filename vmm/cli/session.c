@@ -297,8 +297,7 @@ static int check_output(struct session *s, struct thaw_error *err)
     int code = machine_output_error(s->machine);
     if (code == 0)
         return 0;
-    thaw_fail(err, code, "output");
-    return thaw_reclassify(err, THAW_FAIL_IO);
+    return thaw_fail_io(err, code, "output");
 }
 
 /* The end as the user is told it. */

@@ -49,10 +49,8 @@ static int unpack_all(const struct assembly *assembly, const struct image_progre
 {
     cleanup_close int root = open(assembly->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     /* The root directory of an image whose layers have no entry for it. */
-    if (root < 0 || fchmod(root, 0755) < 0) {
-        thaw_fail(err, errno, "%s", assembly->root);
-        return thaw_reclassify(err, THAW_FAIL_IO);
-    }
+    if (root < 0 || fchmod(root, 0755) < 0)
+        return thaw_fail_io(err, errno, "%s", assembly->root);
     return unpack_layers(assembly, root, progress, err);
 }
 

@@ -81,10 +81,8 @@ int digest_file(const char *path, struct digest *digest, uint64_t *size, struct 
         ssize_t n = read(fd, buffer, READ_SIZE);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0) {
-            thaw_fail(err, errno, "%s", path);
-            return thaw_reclassify(err, THAW_FAIL_IO);
-        }
+        if (n < 0)
+            return thaw_fail_io(err, errno, "%s", path);
         if (n == 0)
             break;
         sha256_update(&context, (size_t)n, buffer);

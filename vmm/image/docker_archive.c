@@ -105,10 +105,8 @@ static int spool_file(const struct spool *spool, struct archive *archive, struct
     if (rc < 0)
         return rc;
     cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        thaw_fail(err, errno, "%s", path);
-        return thaw_reclassify(err, THAW_FAIL_IO);
-    }
+    if (fd < 0)
+        return thaw_fail_io(err, errno, "%s", path);
     return copy_contents(spool, archive, fd, err);
 }
 

@@ -43,8 +43,7 @@ static void end_job(struct job *job)
 
 static int fail_io(const char *what, int code, struct thaw_error *err)
 {
-    thaw_fail(err, code, "%s", what);
-    return thaw_reclassify(err, THAW_FAIL_IO);
+    return thaw_fail_io(err, code, "%s", what);
 }
 
 /* ---- the source ---------------------------------------------------------------------------- */

@@ -38,8 +38,7 @@ static void free_reader(struct reader **reader)
 
 static int fail_io(const char *path, int code, struct thaw_error *err)
 {
-    thaw_fail(err, code, "%.200s", path);
-    return thaw_reclassify(err, THAW_FAIL_IO);
+    return thaw_fail_io(err, code, "%.200s", path);
 }
 
 static int fail_archive(struct archive *archive, struct thaw_error *err)

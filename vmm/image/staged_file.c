@@ -9,8 +9,7 @@
 
 static int fail(const struct staged_file *file, int code, struct thaw_error *err)
 {
-    thaw_fail(err, code, "%s", file->path);
-    return thaw_reclassify(err, THAW_FAIL_IO);
+    return thaw_fail_io(err, code, "%s", file->path);
 }
 
 int staged_file_open(struct staged_file *file, const char *path, struct thaw_error *err)

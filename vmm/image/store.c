@@ -19,8 +19,7 @@
 
 static int fail_io(const char *what, int code, struct thaw_error *err)
 {
-    thaw_fail(err, code, "%s", what);
-    return thaw_reclassify(err, THAW_FAIL_IO);
+    return thaw_fail_io(err, code, "%s", what);
 }
 
 static int fail_taken(const char *name, struct thaw_error *err)

@@ -16,8 +16,7 @@
 
 static int fail_io(const char *name, int code, struct thaw_error *err)
 {
-    thaw_fail(err, code, "%.200s", name[0] ? name : "/");
-    return thaw_reclassify(err, THAW_FAIL_IO);
+    return thaw_fail_io(err, code, "%.200s", name[0] ? name : "/");
 }
 
 /* ---- looking up ---------------------------------------------------------------------------- */

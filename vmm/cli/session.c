@@ -362,6 +362,8 @@ static int run_to_end(struct session *s, struct session_result *result, struct t
     if (rc == 0 && s->config->started)
         s->config->started(s->config->ctx);
     handle_news(s); /* a restored guest's init has said hello long ago */
+    if (rc == 0)
+        rc = check_trigger(s, err); /* a fast guest has said all that it will ever say */
     while (rc == 0 && !s->ended)
         rc = turn(s, err);
     vm_stop(s->machine->vm);

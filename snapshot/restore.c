@@ -311,6 +311,7 @@ static int read_stream(struct restore *r, const struct guest_memory *memory, str
 {
     int rc = r->meta.disk_count > 0 ? publish_begin_scratch(&r->disks, err) : 0;
     const struct pack_options options = {0};
+    stream_end_with(r->stream, r->config.end_fd);
     return rc < 0 ? rc : stream_load(r->stream, &r->map, memory, r->disks.fd, &options, err);
 }
 

@@ -29,6 +29,7 @@ struct relocation {
 struct restore_config {
     const char *path; /* of the snapshot's directory; "-": a stream from stream_fd */
     int stream_fd;    /* borrowed */
+    int end_fd;       /* of a stream: see stream_end_with(); borrowed */
     enum restore_mode mode;
     enum arch_clock clock;
     bool verify;      /* read every page and compare its checksum, before anything runs */

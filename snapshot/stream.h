@@ -49,6 +49,10 @@ int stream_load(struct stream_reader *reader, const struct memory_map *map,
                 const struct guest_memory *memory, int disks_fd, const struct pack_options *options,
                 struct thaw_error *err);
 
+/* From now on waiting for more of the stream ends once `fd` is readable (THAW_FAIL_INTERRUPTED).
+ * Nothing is read from it, and it stays the caller's; -1: as before. */
+void stream_end_with(struct stream_reader *reader, int fd);
+
 void stream_close(struct stream_reader *reader); /* NULL: nothing */
 
 /* Writes the snapshot in `dir_fd`, plain or packed, as a stream. */

@@ -7,13 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <string.h>
 #include <xxhash.h>
 
 static const struct pack_options defaults;
 
 struct stream_reader {
-    int fd;
+    int fd, end_fd;     /* the latter: see stream_end_with() */
     XXH3_state_t *hash; /* of all that was read */
 };
 
@@ -44,10 +45,27 @@ __attribute__((format(printf, 2, 3))) static int damaged(struct thaw_error *err,
     return thaw_fail_as(err, THAW_FAIL_SNAPSHOT, EINVAL, "stream: %s", text);
 }
 
+/* Waits for more, or for the end. */
+static int await(const struct stream_reader *reader, struct thaw_error *err)
+{
+    struct pollfd fds[] = {{.fd = reader->end_fd, .events = POLLIN},
+                           {.fd = reader->fd, .events = POLLIN}};
+    if (reader->end_fd < 0)
+        return 0;
+    while (poll(fds, 2, -1) < 0)
+        if (errno != EINTR)
+            return thaw_fail(err, errno, "stream: poll");
+    return fds[0].revents == 0
+               ? 0
+               : thaw_fail_as(err, THAW_FAIL_INTERRUPTED, EINTR, "stream: was not read to its end");
+}
+
 static int get(struct stream_reader *reader, void *to, size_t size, const char *what,
                struct thaw_error *err)
 {
     for (size_t there = 0; there < size;) {
+        if (await(reader, err) < 0)
+            return thaw_error_code(err);
         ssize_t n = read(reader->fd, (char *)to + there, size - there);
         if (n < 0 && errno == EINTR)
             continue;
@@ -94,6 +112,7 @@ int stream_open(int fd, struct stream_reader **out, struct snapshot_state *state
     }
     XXH3_64bits_reset(reader->hash);
     reader->fd = fd;
+    reader->end_fd = -1;
     (void)fcntl(fd, F_SETPIPE_SZ, STREAM_PIPE_SIZE);
     int rc = get_state(reader, &file, err);
     if (rc == 0)
@@ -103,6 +122,11 @@ int stream_open(int fd, struct stream_reader **out, struct snapshot_state *state
     else
         *out = reader;
     return rc;
+}
+
+void stream_end_with(struct stream_reader *reader, int fd)
+{
+    reader->end_fd = fd;
 }
 
 void stream_close(struct stream_reader *reader)

@@ -380,6 +380,30 @@ test_a_stream_that_stops_or_is_damaged_is_refused() {
     [ -z "$(find "$work" -name '.thaw-*')" ] || fail "left behind: $(find "$work" -name '.thaw-*')"
 }
 
+# The writer is there and says no more. A disk makes the reader keep something in TMPDIR meanwhile.
+test_waiting_for_the_rest_of_a_stream_ends_with_a_signal() {
+    truncate -s 1M "$work/disk"
+    bake later --disk "$work/disk"
+    "$build/thaw" snapshot pack "$work/good" - >"$work/stream"
+    mkdir "$work/tmp"
+    mkfifo "$work/fifo"
+    TMPDIR=$work/tmp timeout -k 5 60 "$build/thaw" restore - <"$work/fifo" >"$work/out" 2>"$work/err" &
+    local pid=$!
+    exec 8>"$work/fifo"
+    head -c $(($(stat -c %s "$work/stream") - 25)) "$work/stream" >&8
+    for _ in $(seq 600); do
+        [ -z "$(ls -A "$work/tmp")" ] || break
+        sleep 0.05
+    done
+    [ -n "$(ls -A "$work/tmp")" ] || fail "the stream is not being read"
+    kill -TERM "$pid"
+    status=0
+    wait "$pid" || status=$?
+    expect_refusal 125 interrupted
+    expect_out ""
+    nothing_is_left_in "$work/tmp"
+}
+
 test_a_disk_that_is_not_the_one_it_was_is_refused() {
     truncate -s 1M "$work/disk" "$work/base"
     printf one | dd of="$work/base" bs=1 seek=5000 conv=notrunc status=none

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -21,6 +22,7 @@
 
 static struct pack_rig rig;
 static struct thaw_error err;
+static int end_fd = -1; /* of load() */
 
 static void setup(void)
 {
@@ -82,6 +84,7 @@ static int load(int fd, int disks_fd)
     const void *bytes = snapshot_section_get(&state, SNAPSHOT_MEMORY_MAP, 0, &size, &err);
     cr_assert_not_null(bytes);
     cr_assert_eq(memory_map_decode(&map, bytes, size, &err), 0, "%s", err.message);
+    stream_end_with(reader, end_fd);
     rc = stream_load(reader, &map, &rig.other, disks_fd, NULL, &err);
     stream_close(reader);
     return rc;
@@ -247,6 +250,26 @@ Test(stream, a_bit_that_flips_anywhere_is_refused)
         cr_assert_leq(err.failure, THAW_FAIL_SNAPSHOT_DISK, "byte %zu: %s", at, err.message);
         stream.data[at] ^= 1;
     }
+}
+
+Test(stream, waiting_for_the_rest_of_a_stream_can_be_ended)
+{
+    cleanup_blob struct blob stream = {0};
+    int pipes[2];
+    pack_rig_make(&rig, SIZE, FILL_NOTHING);
+    make_stream(&stream);
+    cr_assert_eq(pipe2(pipes, O_CLOEXEC), 0);
+    cr_assert_geq(fcntl(pipes[1], F_SETPIPE_SZ, (int)stream.size), (int)stream.size);
+    cr_assert_eq(file_write_full(pipes[1], stream.data, stream.size, &err), 0);
+    end_fd = eventfd(0, EFD_CLOEXEC);
+    cr_assert_eq(load(pipes[0], -1), 0, "nobody ended it: %s", err.message);
+    cr_assert_eq(file_write_full(pipes[1], stream.data, stream.size - 1, &err), 0);
+    eventfd_write(end_fd, 1);
+    cr_assert_eq(load(pipes[0], -1), -EINTR);
+    cr_assert_eq(err.failure, THAW_FAIL_INTERRUPTED);
+    close(end_fd);
+    close(pipes[0]);
+    close(pipes[1]);
 }
 
 /* ---- records that are whole and wrong ----------------------------------------------------- */

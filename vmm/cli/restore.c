@@ -255,9 +255,13 @@ static int restore_and_run(struct run *run, struct thaw_error *err)
         return console_fd;
     cleanup_close int owned_input = input_fd != STDIN_FILENO ? input_fd : -1;
     cleanup_close int owned_console = o->console ? console_fd : -1;
+    cleanup_close int end_fd = reads_stdin(o) ? session_open_end_fd(err) : -1;
     (void)owned_input;
     (void)owned_console;
+    if (reads_stdin(o) && end_fd < 0)
+        return end_fd;
     config.stream_fd = STDIN_FILENO;
+    config.end_fd = end_fd;
     config.console_fd = console_fd;
     config.console_moves = !o->console && !streams_snapshot(o);
     config.ports =

@@ -59,6 +59,17 @@ void session_block_signals(void)
     sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
+int session_open_end_fd(struct thaw_error *err)
+{
+    static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
+        sigaddset(&set, ending[i]);
+    int fd = signalfd(-1, &set, SFD_CLOEXEC);
+    return fd < 0 ? thaw_fail(err, errno, "signalfd") : fd;
+}
+
 /* A control line that the port has no room for is dropped: its staging ring holds dozens, and a
  * guest that reads none of them does not act on them either. */
 __attribute__((format(printf, 2, 3))) static int tell_guest(struct session *s, const char *line,

@@ -36,4 +36,8 @@ int session_run(struct machine *machine, const struct session_config *config,
  * thread of it takes one. */
 void session_block_signals(void);
 
+/* For what may take long before session_run() can: a descriptor, the caller's to close, that is
+ * readable once one of these signals has come that would have ended the process. Takes none. */
+int session_open_end_fd(struct thaw_error *err);
+
 #endif

@@ -3,6 +3,7 @@
 #   make            the monitor and its helper, the guest's init, the guest kernel
 #   make demo       set up this machine, build, boot a small OCI bundle, freeze it, thaw it thrice
 #   make test       set up this machine, build, run every test
+#   make bench      measure thaw and its peers here; build/bench/report.html is the result
 #   make help       the rest
 
 VERSION := 0.1.0
@@ -131,10 +132,6 @@ $(O)/probe: tests/integration/probe.c Makefile
 	@mkdir -p $(@D)
 	$(call say,MUSL,$@)$(MUSLCC) $(CPPFLAGS) $(INIT_CFLAGS) $(GC) $< -o $@
 
-$(O)/bench-mark: tests/bench/mark.c
-	@mkdir -p $(@D)
-	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -ljansson -o $@
-
 $(O)/bench-workingset: tests/bench/workingset.c $(O)/libthaw.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(GC) $^ $(LIBS) -o $@
@@ -195,7 +192,7 @@ fuzz: $(FUZZ_TARGETS)
 
 # ---- everything at once -----------------------------------------------------------------------
 
-.PHONY: setup demo test bench-boot bench-disk bench-restore format tidy install clean help
+.PHONY: setup demo test bench format tidy install clean help
 setup:
 	@scripts/setup
 
@@ -208,18 +205,16 @@ test: setup
 	@$(MAKE) --no-print-directory -j$$(nproc) all guests fuzz $(O)/unit-tests $(O)/unit-tests-san $(TEST_TOOLS)
 	@scripts/test
 
-bench-boot: setup
-	@$(MAKE) --no-print-directory -j$$(nproc) all $(O)/bench-mark
-	@scripts/bench-boot
-
-bench-disk: setup
-	@$(MAKE) --no-print-directory -j$$(nproc) all
-	@scripts/bench-disk
-
-BENCH_RESTORE := $(addprefix $(O)/bench-,mark series floor floor-state pages clones guest workingset)
-bench-restore: setup
-	@$(MAKE) --no-print-directory -j$$(nproc) all guests $(BENCH_RESTORE)
-	@scripts/bench-restore
+# The whole set; `make bench PART=load` or `make bench-load` one part, QUICK=1 or N=5 fewer rounds.
+BENCH_TOOLS := $(addprefix $(O)/bench-,series floor floor-state pages clones guest workingset) \
+               $(if $(wildcard tests/bench/report.c),$(O)/bench-report)
+BENCH_PARTS := $(addprefix bench-,$(filter-out %.sh,$(notdir $(wildcard scripts/bench.d/*))))
+bench: setup
+	@$(MAKE) --no-print-directory -j$$(nproc) all guests $(BENCH_TOOLS)
+	@scripts/bench $(if $(N),--n $(N)) $(if $(QUICK),--quick) $(PART)
+.PHONY: $(BENCH_PARTS)
+$(BENCH_PARTS): bench-%:
+	@$(MAKE) --no-print-directory bench PART=$*
 
 SOURCES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 format:

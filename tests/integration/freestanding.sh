@@ -151,3 +151,27 @@ test_a_reader_that_is_slow_holds_the_guest_up_and_loses_nothing() {
     awk 'BEGIN { for (i = 140000; i > 0; i--) printf "%c", 33 + i % 64 }' | cmp - "$work/out" ||
         fail "the output is not what was printed"
 }
+
+# descriptors_allowed VERB...: a thaw that runs a guest that never ends may open all that it is allowed.
+descriptors_allowed() {
+    local pid i soft hard
+    # shellcheck disable=SC2016 # the inner shell's
+    bash -c 'ulimit -Sn 64 && exec "$@"' thaw "$build/thaw" "$@" --timeout 20 </dev/null \
+        >"$work/out" 2>"$work/err" &
+    pid=$!
+    for i in $(seq 100); do
+        read -r soft hard < <(awk '/^Max open files/ { print $4, $5 }' "/proc/$pid/limits")
+        [ "$soft" != "$hard" ] || break
+        sleep 0.05
+    done
+    kill -QUIT "$pid"
+    wait "$pid" || true
+    [ "$soft" = "$hard" ] || fail "$1 stays at $soft descriptors of $hard"
+}
+
+test_each_connection_of_a_virtio_socket_may_have_its_descriptor() {
+    descriptors_allowed run --kernel "$build/guests/spin.elf" -m 32M --vsock "$work/vsock"
+    guest spin --vsock "$work/vsock" --snapshot-after-ms 50 --snapshot-anyway --snapshot-out "$work/snap"
+    expect_status 0
+    descriptors_allowed restore "$work/snap"
+}

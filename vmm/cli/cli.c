@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 void cli_report(const struct thaw_error *err)
@@ -158,4 +159,13 @@ int cli_open_console(const char *path, struct thaw_error *err)
     if (fd >= 0)
         return fd;
     return thaw_fail_io(err, errno, "--console %s", path);
+}
+
+void cli_allow_many_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* with fewer, connections are refused one by one */
 }

@@ -59,6 +59,10 @@ int cli_take_word(int argc, char **argv, const char *verb, const char **word,
 /* Opens `--console FILE` for writing. Returns the descriptor; THAW_FAIL_IO. */
 int cli_open_console(const char *path, struct thaw_error *err);
 
+/* For a guest with a virtio socket: each connection takes a descriptor, and a shell's soft limit is
+ * 1024. Raised to the hard one. */
+void cli_allow_many_descriptors(void);
+
 /* Finds a file that is installed with thaw: next to the program, or in ../share/thaw. -ENOENT
  * when it is in neither. */
 int cli_find_installed(const char *name, char *path, size_t path_size);

@@ -138,6 +138,8 @@ static int thaw_guest(struct run *run, const struct mailbox_content *mailbox, in
                       struct thaw_error *err)
 {
     const struct restore_options *o = run->options;
+    if (run->restore.meta.vsock.present)
+        cli_allow_many_descriptors();
     session_block_signals();
     fault_watch(&run->restore, input_fd);
     cleanup_machine struct machine *machine = NULL;

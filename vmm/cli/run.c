@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/resource.h>
 
 /* A stock Linux kernel does not get through its boot on a PVM host: say so at once, and what
  * works. A kernel named alone may be a freestanding guest, which does. */
@@ -73,16 +72,6 @@ static int add_root_disk(struct machine_devices *devices, const struct bundle *b
     return 0;
 }
 
-/* Each vsock connection takes a descriptor, and a shell's soft limit is 1024. */
-static void allow_many_descriptors(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit); /* with fewer, connections are refused one by one */
-}
-
 /* The place of the snapshot, before the guest boots for nothing. */
 static int begin_capture(struct capture *capture, const struct run_options *o,
                          const struct guest_files *files, const struct machine_devices *devices,
@@ -111,7 +100,7 @@ static int run_machine(const struct run_options *o, const struct machine_config 
                        struct thaw_error *err)
 {
     if (o->devices.vsock.path)
-        allow_many_descriptors();
+        cli_allow_many_descriptors();
     session_block_signals();
     cleanup_machine struct machine *machine = NULL;
     int rc = machine_create(config, &machine, err);

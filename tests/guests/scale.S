@@ -62,7 +62,7 @@ stride: .long PAGE /* bytes */
     jnz 9b
 10: decl %ecx
     jnz 8b
-    out8 CONSOLE, 0x2e
+    out8 CONSOLE, 0x0a /* a whole line, for who reads what thaw says behind it */
     cmpl $1, go
     jne 11f
     shut_down 0

@@ -4,10 +4,11 @@
  * When each of them has said something on its standard output, or REST_MS have passed without, and
  * after another REST_MS, it looks what memory is private to each, ends them by SIGQUIT, and prints
  *
- *   clone FIRST_BYTE FIRST_EXIT PRIVATE   for each that ran until it was ended: milliseconds from
- *                                         just before its own posix_spawn (0: none), KiB
- *   map NAME KIB                          for each of its mappings that has private pages
- *   lost WHY                              for each other
+ *   clone FIRST_BYTE FIRST_EXIT PRIVATE PSS BEGUN
+ *                    for each that ran until it was ended: milliseconds from just before its own
+ *                    posix_spawn (0: none), KiB, and when that was, in ms after the first one's
+ *   map NAME KIB     for each of its mappings that has private pages
+ *   lost WHY         for each other
  */
 #include "vmm/base/clock.h"
 
@@ -32,7 +33,7 @@ struct clone {
     pid_t pid;
     uint64_t begun_ns, first_byte_ns;
     int output, report; /* its standard output and standard error */
-    unsigned long private_kib;
+    unsigned long private_kib, pss_kib;
 };
 
 static void fail(const char *what)
@@ -106,6 +107,8 @@ static void read_smaps(struct clone *clone)
         if (sscanf(line, "Private_Clean: %lu", &kib) == 1 ||
             sscanf(line, "Private_Dirty: %lu", &kib) == 1)
             part += kib;
+        else if (sscanf(line, "Pss: %lu", &kib) == 1)
+            clone->pss_kib += kib;
         else if (strncmp(line, "VmFlags:", 8) == 0) { /* a mapping's last line */
             if (part > 0)
                 printf("map %s %lu\n", name, part);
@@ -133,7 +136,7 @@ static bool read_report(const char *line, uint64_t begun_ns, double *exit_ms)
     return ran;
 }
 
-static void conclude(struct clone *clone, bool alive)
+static void conclude(struct clone *clone, bool alive, uint64_t first_ns)
 {
     char *line = NULL, last[256] = "no output\n";
     size_t capacity = 0;
@@ -152,9 +155,9 @@ static void conclude(struct clone *clone, bool alive)
         printf("lost %s", last);
         return;
     }
-    printf("clone %.3f %.3f %lu\n",
+    printf("clone %.3f %.3f %lu %lu %.3f\n",
            clone->first_byte_ns ? (double)(clone->first_byte_ns - clone->begun_ns) / 1e6 : 0.0,
-           exit_ms, clone->private_kib);
+           exit_ms, clone->private_kib, clone->pss_kib, (double)(clone->begun_ns - first_ns) / 1e6);
 }
 
 int main(int argc, char **argv)
@@ -179,6 +182,6 @@ int main(int argc, char **argv)
     for (int i = 0; i < count; i++)
         kill(clones[i].pid, SIGQUIT);
     for (int i = 0; i < count; i++)
-        conclude(&clones[i], alive[i]);
+        conclude(&clones[i], alive[i], clones[0].begun_ns);
     return 0;
 }

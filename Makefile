@@ -37,6 +37,8 @@ INIT_SRC  := $(wildcard guest/init-oci/*.c)
 UNIT_SRC  := $(wildcard tests/unit/*.c)
 # Parts of init that are pure enough to be tested on the host.
 UNIT_INIT_SRC := $(patsubst %,guest/init-oci/%.c,spec requests cgroup_events sock_diag)
+# Likewise of the command line.
+UNIT_CLI_SRC := vmm/cli/bench_report.c vmm/cli/bench_rows.c
 GUEST_SRC := $(wildcard tests/guests/*.S)
 
 # Short lines; `make V=1` shows the commands.
@@ -93,11 +95,11 @@ guests: $(GUESTS)
 
 # ---- tests ------------------------------------------------------------------------------------
 
-TEST_SRC := $(LIB_SRC) $(IMAGE_LIB_SRC) $(UNIT_SRC) $(UNIT_INIT_SRC)
+TEST_SRC := $(LIB_SRC) $(IMAGE_LIB_SRC) $(UNIT_SRC) $(UNIT_INIT_SRC) $(UNIT_CLI_SRC)
 
 # Between the tests and KVM: tests/unit/fake_kvm.h.
 UNIT_WRAP := -Wl,--wrap=ioctl
-$(O)/unit-tests: $(call objects,obj,$(UNIT_SRC) $(UNIT_INIT_SRC) $(IMAGE_LIB_SRC)) $(O)/libthaw.a
+$(O)/unit-tests: $(call objects,obj,$(UNIT_SRC) $(UNIT_INIT_SRC) $(UNIT_CLI_SRC) $(IMAGE_LIB_SRC)) $(O)/libthaw.a
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $(UNIT_WRAP) $^ -lcriterion $(IMAGE_LIBS) $(LIBS) -o $@
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer

@@ -94,3 +94,10 @@ enum kvm_host_kind kvm_host_kind(void)
         return KVM_HOST_PVM;
     return KVM_HOST_HARDWARE;
 }
+
+const char *kvm_host_kind_name(enum kvm_host_kind kind)
+{
+    static const char *const names[] = {
+        [KVM_HOST_NONE] = "none", [KVM_HOST_HARDWARE] = "hardware", [KVM_HOST_PVM] = "pvm"};
+    return names[kind];
+}

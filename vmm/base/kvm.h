@@ -29,4 +29,7 @@ enum kvm_host_kind {
 };
 enum kvm_host_kind kvm_host_kind(void);
 
+/* "none", "hardware" or "pvm". */
+const char *kvm_host_kind_name(enum kvm_host_kind kind);
+
 #endif

@@ -20,6 +20,7 @@ int cli_restore(int argc, char **argv);
 int cli_snapshot(int argc, char **argv);
 int cli_image(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
+int cli_bench(int argc, char **argv);
 
 /* `thaw snapshot record-workingset`: a restore that takes notes. 0, 1 after help, or negative. */
 int cli_record(int argc, char **argv, struct thaw_error *err);

@@ -197,8 +197,6 @@ static void print_text(const struct report *report)
 
 static void print_json(const struct report *report, bool can_run)
 {
-    static const char *const kinds[] = {
-        [KVM_HOST_NONE] = "none", [KVM_HOST_HARDWARE] = "hardware", [KVM_HOST_PVM] = "pvm"};
     json_t *findings = json_array();
     for (unsigned i = 0; i < report->count; i++) {
         const struct finding *f = &report->findings[i];
@@ -206,8 +204,8 @@ static void print_json(const struct report *report, bool can_run)
                               json_pack("{s:s, s:s, s:s, s:s?}", "level", level_name(f->level),
                                         "what", f->what, "state", f->state, "mend", f->mend));
     }
-    json_t *root = json_pack("{s:s, s:b, s:o}", "host_kind", kinds[kvm_host_kind()], "can_run",
-                             can_run, "findings", findings);
+    json_t *root = json_pack("{s:s, s:b, s:o}", "host_kind", kvm_host_kind_name(kvm_host_kind()),
+                             "can_run", can_run, "findings", findings);
     json_dumpf(root, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
     putchar('\n');
     json_decref(root);

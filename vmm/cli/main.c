@@ -20,6 +20,7 @@ static const struct verb {
     {"snapshot", "inspect, verify, pack and unpack snapshots", cli_snapshot},
     {"image", "import container images for run, list and remove them", cli_image},
     {"doctor", "say what this host can run, and what to mend", cli_doctor},
+    {"bench", "measure boots, restores and captures, phase by phase", cli_bench},
 };
 
 static bool is_version(const char *argument)

@@ -2,6 +2,7 @@
 /* Reads frames, several at a time, and hands them to the pool as they come. */
 #include "snapshot/pack_load.h"
 
+#include "snapshot/uring.h"
 #include "vmm/base/file.h"
 
 #include <errno.h>
@@ -105,18 +106,6 @@ static int reap(struct loader *loader, struct thaw_error *err)
     return 0;
 }
 
-/* The kernel writes to the pool's memory as long as something is in flight. */
-static void await_reads(struct loader *loader)
-{
-    struct io_uring_cqe *cqe;
-    loader->in_flight -= io_uring_sq_ready(&loader->ring); /* it has not heard of these */
-    while (loader->in_flight > 0)
-        if (io_uring_wait_cqe(&loader->ring, &cqe) == 0) {
-            io_uring_cqe_seen(&loader->ring, cqe);
-            loader->in_flight--;
-        }
-}
-
 static int load_with_uring(struct loader *loader, struct thaw_error *err)
 {
     int rc = 0;
@@ -130,7 +119,7 @@ static int load_with_uring(struct loader *loader, struct thaw_error *err)
         else
             rc = reap(loader, err);
     }
-    await_reads(loader);
+    uring_drain(&loader->ring, loader->in_flight);
     return rc;
 }
 

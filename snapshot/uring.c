@@ -252,6 +252,17 @@ static int submit(struct reads *reads, struct io_uring *ring)
     return rc;
 }
 
+void uring_drain(struct io_uring *ring, unsigned queued)
+{
+    struct io_uring_cqe *completion;
+    unsigned in_flight = queued - io_uring_sq_ready(ring);
+    while (in_flight > 0)
+        if (io_uring_wait_cqe(ring, &completion) == 0) {
+            io_uring_cqe_seen(ring, completion);
+            in_flight--;
+        }
+}
+
 static void run_ring(struct reads *reads, struct io_uring *ring, unsigned depth)
 {
     unsigned in_flight = 0;
@@ -261,8 +272,12 @@ static void run_ring(struct reads *reads, struct io_uring *ring, unsigned depth)
             queue_request(ring, request);
             in_flight++;
         }
-        if (in_flight == 0 || submit(reads, ring) < 0)
+        if (in_flight == 0)
             return;
+        if (submit(reads, ring) < 0) {
+            uring_drain(ring, in_flight);
+            return;
+        }
         in_flight -= reap(reads, ring);
         hash_on(reads);
     }

@@ -68,6 +68,12 @@ static inline void cleanup_reads_fn(struct reads **reads)
 }
 #define cleanup_reads cleanup(cleanup_reads_fn)
 
+/* Waits until nothing is in flight, and forgets what came back: before the ring goes whose requests
+ * write to memory, or that memory. `queued`: requests that have not come back, whether the kernel
+ * has heard of them or not. */
+struct io_uring;
+void uring_drain(struct io_uring *ring, unsigned queued);
+
 /* Whether this process may use io_uring. Costs one system call that creates nothing. */
 bool uring_is_allowed(void);
 

@@ -3,8 +3,12 @@
 #include "snapshot/uring.h"
 
 #include <criterion/criterion.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -228,6 +232,52 @@ static void leave(int fd, bool no_io_uring)
 Test(snapshot_reads, after_they_are_freed_nothing_is_in_flight)
 {
     for_each_engine(leave);
+}
+
+/* The kernel takes what is queued, and whoever wanted to wait is told that this failed. */
+static atomic_bool enter_fails;
+
+int io_uring_submit_and_wait(struct io_uring *ring, unsigned wait_nr)
+{
+    int (*real)(struct io_uring * ring, unsigned wait_nr) =
+        dlsym(RTLD_NEXT, "io_uring_submit_and_wait");
+    if (!atomic_exchange(&enter_fails, false))
+        return real(ring, wait_nr);
+    return io_uring_submit(ring) < 0 ? -EIO : -ENOMEM;
+}
+
+struct late_writer {
+    int fd;
+    atomic_bool done;
+};
+
+static void *write_late(void *arg)
+{
+    struct late_writer *writer = arg;
+    usleep(50000);
+    atomic_store(&writer->done, true);
+    cr_assert_eq(write(writer->fd, content, PAGE), PAGE);
+    return NULL;
+}
+
+Test(snapshot_reads, after_a_ring_failed_nothing_is_in_flight)
+{
+    int pipes[2];
+    cr_assert_eq(pipe2(pipes, O_CLOEXEC), 0);
+    cleanup_read_list struct read_list list = {0};
+    add(&list, pipes[0], 0, 0, 1);
+    struct late_writer writer = {.fd = pipes[1]};
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, write_late, &writer), 0);
+    atomic_store(&enter_fails, uring_is_allowed());
+    struct reads_result result;
+    int rc = run(&list, (struct reads_options){0}, &result);
+    bool waited = atomic_load(&writer.done);
+    pthread_join(thread, NULL);
+    cr_assert(waited || !uring_is_allowed(), "the kernel was still going to write");
+    cr_assert_eq(rc, uring_is_allowed() ? -ENOMEM : -ESPIPE, "%s", err.message);
+    close(pipes[0]);
+    close(pipes[1]);
 }
 
 Test(snapshot_reads, an_empty_list_is_done_at_once)

@@ -4,14 +4,16 @@
  * When each of them has said something on its standard output, or REST_MS have passed without, and
  * after another REST_MS, it looks what memory is private to each, ends them by SIGQUIT, and prints
  *
- *   clone FIRST_BYTE FIRST_EXIT PRIVATE PSS BEGUN
+ *   clone FIRST_BYTE FIRST_EXIT PRIVATE PSS BEGUN CPU
  *                    for each that ran until it was ended: milliseconds from just before its own
- *                    posix_spawn (0: none), KiB, and when that was, in ms after the first one's
+ *                    posix_spawn (0: none), KiB, when that was in ms after the first one's, and
+ *                    the ms that its threads have run on a processor
  *   map NAME KIB     for each of its mappings that has private pages
  *   lost WHY         for each other
  */
 #include "vmm/base/clock.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -34,6 +36,7 @@ struct clone {
     uint64_t begun_ns, first_byte_ns;
     int output, report; /* its standard output and standard error */
     unsigned long private_kib, pss_kib;
+    double cpu_ms;
 };
 
 static void fail(const char *what)
@@ -121,6 +124,26 @@ static void read_smaps(struct clone *clone)
         (void)fclose(smaps);
 }
 
+/* Documentation/scheduler/sched-stats.rst: the first number is the time on a processor, in ns. */
+static void read_cpu(struct clone *clone)
+{
+    char path[300];
+    (void)snprintf(path, sizeof(path), "/proc/%d/task", clone->pid);
+    DIR *threads = opendir(path);
+    for (const struct dirent *thread; threads && (thread = readdir(threads));) {
+        unsigned long long ns;
+        (void)snprintf(path, sizeof(path), "/proc/%d/task/%.255s/schedstat", clone->pid,
+                       thread->d_name);
+        FILE *file = thread->d_name[0] != '.' ? fopen(path, "r") : NULL;
+        if (file && fscanf(file, "%llu", &ns) == 1)
+            clone->cpu_ms += (double)ns / 1e6;
+        if (file)
+            (void)fclose(file);
+    }
+    if (threads)
+        closedir(threads);
+}
+
 /* Whether the line is of a clone that ran; `exit_ms` stays 0 when its guest made no exit. */
 static bool read_report(const char *line, uint64_t begun_ns, double *exit_ms)
 {
@@ -155,9 +178,10 @@ static void conclude(struct clone *clone, bool alive, uint64_t first_ns)
         printf("lost %s", last);
         return;
     }
-    printf("clone %.3f %.3f %lu %lu %.3f\n",
+    printf("clone %.3f %.3f %lu %lu %.3f %.3f\n",
            clone->first_byte_ns ? (double)(clone->first_byte_ns - clone->begun_ns) / 1e6 : 0.0,
-           exit_ms, clone->private_kib, clone->pss_kib, (double)(clone->begun_ns - first_ns) / 1e6);
+           exit_ms, clone->private_kib, clone->pss_kib, (double)(clone->begun_ns - first_ns) / 1e6,
+           clone->cpu_ms);
 }
 
 int main(int argc, char **argv)
@@ -174,6 +198,7 @@ int main(int argc, char **argv)
     wait_first_bytes(clones, count, rest_ms);
     usleep((useconds_t)rest_ms * 1000);
     for (int i = 0; i < count; i++) {
+        read_cpu(&clones[i]);
         read_smaps(&clones[i]);
         siginfo_t ended = {0};
         alive[i] = waitid(P_PID, (id_t)clones[i].pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&

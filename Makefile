@@ -153,6 +153,9 @@ $(O)/bench-clones: tests/bench/clones.c
 $(O)/bench-guest: tests/bench/guest.c Makefile
 	@mkdir -p $(@D)
 	$(call say,MUSL,$@)$(MUSLCC) $(CPPFLAGS) $(INIT_CFLAGS) $(GC) $< -o $@
+$(O)/bench-scale-bandwidth: tests/bench/scale_bandwidth.c
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -o $@
 $(O)/bench-floor-state: tests/bench/floor_state.c tests/bench/floor.h $(O)/libthaw.a
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(GC) $< $(O)/libthaw.a $(LIBS) -o $@
 
@@ -210,6 +213,7 @@ test: setup
 # The whole set; `make bench PART=load` or `make bench-load` one part, QUICK=1 or N=5 fewer rounds.
 BENCH_TOOLS := $(addprefix $(O)/bench-,series floor floor-state pages clones guest workingset) \
                $(if $(wildcard tests/bench/report.c),$(O)/bench-report)
+BENCH_TOOLS += $(O)/bench-scale-bandwidth
 BENCH_PARTS := $(addprefix bench-,$(filter-out %.sh,$(notdir $(wildcard scripts/bench.d/*))))
 bench: setup
 	@$(MAKE) --no-print-directory -j$$(nproc) all guests $(BENCH_TOOLS)

@@ -6,12 +6,13 @@
  * something happened, in milliseconds from just before the command's posix_spawn:
  *
  *   NAME MOMENT MS    for each of MOMENTS, words with commas between them:
- *                     `line=TEXT`: a line of its output began with TEXT (printed as `line`);
- *                     otherwise the mark of that name in the JSON that thaw and bench-floor print,
- *                     by the same clock
+ *                     `line=TEXT`: a line of its output began with TEXT, which has no blank (MOMENT
+ *                     is TEXT then, or `line` when that is empty); otherwise the mark of that name
+ *                     in the JSON that thaw and bench-floor print, by the same clock
  *   NAME json {...}   that JSON, where MOMENTS has the word `json`
  *   NAME lost         it did not give all of them at the last try: no more of it is run
  *
+ * Among MOMENTS, `stdin=FILE` is the command's standard input instead of /dev/null.
  * A command is ended as soon as it has given its moments; its exit status is not looked at.
  *
  *   --warm-up N    rounds that do not count (2)
@@ -41,6 +42,7 @@ struct command {
     const char *name;
     const char *moments[MOMENTS_MAX];
     int moment_count;
+    const char *input;
     char **argv;
     bool lost;
 };
@@ -77,7 +79,7 @@ static int start(struct run *run)
         return -1;
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, run->command->input, O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, pipes[1], STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, pipes[1], STDERR_FILENO);
     posix_spawnattr_t attributes;
@@ -162,6 +164,13 @@ static bool time_one(struct run *run, const struct options *options)
     return is_complete(run);
 }
 
+static const char *printed_name(const char *moment)
+{
+    if (strcmp(moment, "line=") == 0)
+        return "line";
+    return strncmp(moment, "line=", 5) == 0 ? moment + 5 : moment;
+}
+
 static void print_run(const struct run *run)
 {
     for (int i = 0; i < run->command->moment_count; i++) {
@@ -169,8 +178,7 @@ static void print_run(const struct run *run)
         if (strcmp(moment, "json") == 0)
             printf("%s json %s\n", run->command->name, run->report);
         else
-            printf("%s %.*s %.6f\n", run->command->name, (int)strcspn(moment, "="), moment,
-                   run->ms[i]);
+            printf("%s %s %.6f\n", run->command->name, printed_name(moment), run->ms[i]);
     }
 }
 
@@ -192,16 +200,24 @@ static void run_command(struct command *command, const struct options *options, 
     (void)fflush(stdout);
 }
 
+static void parse_moments(struct command *command, char *words)
+{
+    for (char *word = strtok(words, ","); word; word = strtok(NULL, ",")) {
+        if (strncmp(word, "stdin=", 6) == 0)
+            command->input = word + 6;
+        else if (command->moment_count < MOMENTS_MAX)
+            command->moments[command->moment_count++] = word;
+    }
+}
+
 /* Splits argv[from..argc) at each `--`. */
 static int parse_commands(struct command commands[COMMANDS_MAX], int from, int argc, char **argv)
 {
     int count = 0;
     for (int i = from; i + 2 < argc && count < COMMANDS_MAX; count++) {
-        struct command *command = &commands[count];
-        *command = (struct command){.name = argv[i], .argv = argv + i + 2};
-        for (char *word = strtok(argv[i + 1], ","); word && command->moment_count < MOMENTS_MAX;
-             word = strtok(NULL, ","))
-            command->moments[command->moment_count++] = word;
+        commands[count] =
+            (struct command){.name = argv[i], .input = "/dev/null", .argv = argv + i + 2};
+        parse_moments(&commands[count], argv[i + 1]);
         while (i < argc && strcmp(argv[i], "--") != 0)
             i++;
         if (i < argc)

@@ -35,22 +35,6 @@ static int read_at(int fd, void *to, size_t size, uint64_t offset, struct thaw_e
     return rc < 0 ? thaw_reclassify(err, THAW_FAIL_IO) : 0;
 }
 
-static int write_at(int fd, const void *from, size_t size, uint64_t offset, struct thaw_error *err)
-{
-    const char *at = from;
-    while (size > 0) {
-        ssize_t n = pwrite(fd, at, size, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return thaw_fail_io(err, errno, "write");
-        at += n;
-        size -= (size_t)n;
-        offset += (uint64_t)n;
-    }
-    return 0;
-}
-
 static bool is_zero(const char *bytes, size_t size)
 {
     return bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
@@ -65,7 +49,7 @@ static int copy_bytes(int to, uint64_t to_offset, int from, uint64_t from_offset
         size_t size = (size_t)least(BLOCK, length - done);
         rc = read_at(from, buffer, size, from_offset + done, err);
         if (rc == 0)
-            rc = write_at(to, buffer, size, to_offset + done, err);
+            rc = file_pwrite_full(to, buffer, size, to_offset + done, err);
     }
     return rc;
 }
@@ -196,9 +180,9 @@ static int write_packed(int fd, const struct disk_file_header *header,
                         const struct overlay_run *runs, const struct overlay *overlay,
                         struct thaw_error *err)
 {
-    int rc = write_at(fd, header, sizeof(*header), 0, err);
+    int rc = file_pwrite_full(fd, header, sizeof(*header), 0, err);
     if (rc == 0)
-        rc = write_at(fd, runs, header->run_count * sizeof(*runs), sizeof(*header), err);
+        rc = file_pwrite_full(fd, runs, header->run_count * sizeof(*runs), sizeof(*header), err);
     for (uint64_t i = 0; rc == 0 && i < header->run_count; i++)
         if (runs[i].offset != OVERLAY_ZEROS)
             rc = write_run(fd, overlay, &runs[i], err);
@@ -316,7 +300,7 @@ static int copy_blocks(int fd, int from, uint64_t at, uint64_t end, struct thaw_
         size_t size = (size_t)least(BLOCK, end - at);
         rc = read_at(from, buffer, size, at, err);
         if (rc == 0 && !is_zero(buffer, size))
-            rc = write_at(fd, buffer, size, at, err);
+            rc = file_pwrite_full(fd, buffer, size, at, err);
     }
     return rc;
 }
@@ -341,7 +325,7 @@ static int clear_range(int fd, uint64_t at, uint64_t length, struct thaw_error *
         return 0;
     int rc = 0;
     for (uint64_t done = 0; rc == 0 && done < length; done += BLOCK)
-        rc = write_at(fd, zeros, (size_t)least(BLOCK, length - done), at + done, err);
+        rc = file_pwrite_full(fd, zeros, (size_t)least(BLOCK, length - done), at + done, err);
     return rc;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "snapshot/memory_writer.h"
+#include "vmm/base/file.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -10,22 +11,6 @@
 void memory_writer_init(struct memory_writer *writer, int fd, bool may_ring)
 {
     *writer = (struct memory_writer){.fd = fd, .may_ring = may_ring};
-}
-
-static int write_now(int fd, struct memory_write piece, struct thaw_error *err)
-{
-    const char *at = piece.from;
-    while (piece.size > 0) {
-        ssize_t n = pwrite(fd, at, piece.size, (off_t)piece.offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return thaw_fail_io(err, n < 0 ? errno : EIO, "write");
-        at += n;
-        piece.offset += (uint64_t)n;
-        piece.size -= (uint64_t)n;
-    }
-    return 0;
 }
 
 /* What the ring did not do is done here: the rest of a short write, and a failed one, which then
@@ -41,7 +26,7 @@ static int complete(struct memory_writer *writer, const struct io_uring_cqe *cqe
     rest.size -= done;
     slot->from = NULL;
     writer->in_flight--;
-    return write_now(writer->fd, rest, err);
+    return file_pwrite_full(writer->fd, rest.from, rest.size, rest.offset, err);
 }
 
 /* Waits for one write. */
@@ -109,7 +94,7 @@ int memory_writer_put(struct memory_writer *writer, const void *from, uint64_t s
 {
     struct memory_write piece = {.from = from, .size = size, .offset = offset};
     if (size < LARGE || !ring_is_ready(writer))
-        return write_now(writer->fd, piece, err);
+        return file_pwrite_full(writer->fd, from, size, offset, err);
     return submit(writer, piece, err);
 }
 

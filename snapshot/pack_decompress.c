@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A small pool of threads that decompress frames, each into its own place, in any order. */
 #include "snapshot/pack_frames.h"
+#include "vmm/base/file.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -70,28 +71,14 @@ static int decode(ZSTD_DCtx *zstd, const struct frame_input *input, void *to, si
     return 0;
 }
 
-static int write_file(int fd, const uint8_t *from, size_t size, uint64_t offset,
-                      struct thaw_error *err)
-{
-    while (size > 0) {
-        ssize_t n = pwrite(fd, from, size, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return thaw_fail_io(err, errno, SNAPSHOT_MEMORY ": write");
-        from += n;
-        size -= (size_t)n;
-        offset += (uint64_t)n;
-    }
-    return 0;
-}
-
 static int write_pages(const struct frame_sink *sink, const struct page_run *run,
                        const uint8_t *from, struct thaw_error *err)
 {
     if (!sink->memory)
-        return write_file(sink->fd, from, run->count * GUEST_PAGE_SIZE,
-                          run->first * GUEST_PAGE_SIZE, err);
+        return file_pwrite_full(sink->fd, from, run->count * GUEST_PAGE_SIZE,
+                                run->first * GUEST_PAGE_SIZE, err) < 0
+                   ? thaw_context(err, SNAPSHOT_MEMORY)
+                   : 0;
     for (uint64_t i = 0; i < run->count; i++) {
         void *page = page_address(sink->memory, run->first + i, 1);
         if (!page)

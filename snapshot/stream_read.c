@@ -3,6 +3,7 @@
 #include "snapshot/pack_frames.h"
 #include "snapshot/stream.h"
 #include "snapshot/stream_format.h"
+#include "vmm/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -222,22 +223,6 @@ static int get_disk(struct receiving *in, const struct stream_record *record,
     return create_disk(in, size, err);
 }
 
-static int write_disk(const struct receiving *in, const uint8_t *data, size_t size, uint64_t offset,
-                      struct thaw_error *err)
-{
-    while (size > 0) {
-        ssize_t n = pwrite(in->disk_fd, data, size, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return thaw_fail_io(err, errno, SNAPSHOT_DISK ": write", in->disk);
-        data += n;
-        size -= (size_t)n;
-        offset += (uint64_t)n;
-    }
-    return 0;
-}
-
 static int get_data(struct receiving *in, const struct stream_record *record,
                     struct thaw_error *err)
 {
@@ -256,7 +241,9 @@ static int get_data(struct receiving *in, const struct stream_record *record,
     if (offset < in->disk_end || offset > in->disk_size || size > in->disk_size - offset)
         return damaged(err, "data of disk %" PRIu32 " that is not in its place", record->number);
     in->disk_end = offset + size;
-    return write_disk(in, data, size, offset, err);
+    if (file_pwrite_full(in->disk_fd, data, size, offset, err) < 0)
+        return thaw_context(err, SNAPSHOT_DISK, in->disk);
+    return 0;
 }
 
 static int get_end(struct receiving *in, const struct stream_record *record, struct thaw_error *err)

@@ -87,6 +87,22 @@ int file_write_full(int fd, const void *data, size_t size, struct thaw_error *er
     return 0;
 }
 
+int file_pwrite_full(int fd, const void *data, size_t size, uint64_t offset, struct thaw_error *err)
+{
+    const char *at = data;
+    while (size > 0) {
+        ssize_t n = pwrite(fd, at, size, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return thaw_fail_io(err, n < 0 ? errno : EIO, "write");
+        at += n;
+        size -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return 0;
+}
+
 /* mkdir -p, for a path that this file made up itself. */
 static int make_directories(char *path)
 {

@@ -26,6 +26,10 @@ int file_pread_full(int fd, void *buffer, size_t size, uint64_t offset, struct t
 /* Writes all of `data`, going on after short writes and EINTR. */
 int file_write_full(int fd, const void *data, size_t size, struct thaw_error *err);
 
+/* The same at `offset`; the file's own position stays where it is. THAW_FAIL_IO, both. */
+int file_pwrite_full(int fd, const void *data, size_t size, uint64_t offset,
+                     struct thaw_error *err);
+
 /* The user's cache directory for thaw: $XDG_CACHE_HOME/thaw or ~/.cache/thaw. Created (0700) with
  * `sub` below it when missing. `path` gets the whole path. */
 int file_cache_directory(const char *sub, char *path, size_t path_size, struct thaw_error *err);

@@ -213,23 +213,6 @@ static int set_metadata_at(const struct place *place, struct thaw_error *err)
     return 0;
 }
 
-static int write_at(int fd, const void *data, size_t size, int64_t offset, const char *path,
-                    struct thaw_error *err)
-{
-    const char *at = data;
-    while (size > 0) {
-        ssize_t n = pwrite(fd, at, size, offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return fail_io(path, errno, err);
-        at += n;
-        size -= (size_t)n;
-        offset += n;
-    }
-    return 0;
-}
-
 static int write_contents(struct archive *tar, int fd, const struct place *place,
                           struct thaw_error *err)
 {
@@ -238,9 +221,8 @@ static int write_contents(struct archive *tar, int fd, const struct place *place
     int64_t offset;
     int status;
     while ((status = archive_read_data_block(tar, &data, &size, &offset)) == ARCHIVE_OK) {
-        int rc = write_at(fd, data, size, offset, place->path, err);
-        if (rc < 0)
-            return rc;
+        if (file_pwrite_full(fd, data, size, (uint64_t)offset, err) < 0)
+            return thaw_context(err, "%.200s", place->path);
     }
     if (status != ARCHIVE_EOF) {
         fail_archive(tar, err);

@@ -3,7 +3,9 @@
  * bench-scale-bandwidth FILE MIB: what the kernel and the memory allow at best for a capture of so
  * many MiB: the time to read one word of each page of memory that is filled, the time to read all
  * of it, and the time to write it to the new file FILE, 2 MiB at a time, which is the page cache's
- * bandwidth there. The file is removed. Prints {"scan_ms":..,"read_ms":..,"write_ms":..}.
+ * bandwidth there. The file is removed. It is written twice and the second time counts: a virtual
+ * machine's host may have to find the memory for the first one. What is measured right after it
+ * finds as much memory ready. Prints {"scan_ms":..,"read_ms":..,"write_ms":..}.
  */
 #include "vmm/base/clock.h"
 
@@ -60,9 +62,11 @@ static double time_write(const char *path, const char *memory, size_t size)
     if (fd < 0)
         fail(path);
     uint64_t begun = clock_monotonic_ns();
-    for (size_t at = 0; at < size; at += CHUNK)
-        if (pwrite(fd, memory + at, CHUNK, (off_t)at) != (ssize_t)CHUNK)
+    for (size_t at = 0; at < size; at += CHUNK) {
+        size_t length = size - at < CHUNK ? size - at : CHUNK;
+        if (pwrite(fd, memory + at, length, (off_t)at) != (ssize_t)length)
             fail(path);
+    }
     double ms = ms_since(begun);
     close(fd);
     unlink(path);
@@ -72,13 +76,14 @@ static double time_write(const char *path, const char *memory, size_t size)
 int main(int argc, char **argv)
 {
     size_t size = argc == 3 ? strtoul(argv[2], NULL, 10) << 20 : 0;
-    if (size < CHUNK || size % CHUNK != 0) {
-        (void)fputs("usage: bench-scale-bandwidth FILE MIB (even)\n", stderr);
+    if (size == 0) {
+        (void)fputs("usage: bench-scale-bandwidth FILE MIB\n", stderr);
         return 2;
     }
     char *memory = fill(size);
     double scan = time_reads(memory, size, PAGE);
     double read = time_reads(memory, size, sizeof(uint64_t));
+    (void)time_write(argv[1], memory, size);
     double write = time_write(argv[1], memory, size);
     printf("{\"scan_ms\":%.4f,\"read_ms\":%.4f,\"write_ms\":%.4f}\n", scan, read, write);
     return 0;

@@ -137,6 +137,18 @@ static int check(const struct bench_options *o, struct thaw_error *err)
 }
 
 /* A "--" before anything is handed on only separates; a later one is the workload's. */
+static int take_words(struct bench_options *o, int argc, char **argv, struct thaw_error *err)
+{
+    int at = 2, rc = 0;
+    for (; rc == 0 && at < argc && strcmp(argv[at], "--") != 0; at++)
+        rc = take_word(o, argc, argv, &at, err);
+    if (rc == 0 && at < argc && o->word_count == 0)
+        at++;
+    for (; rc == 0 && at < argc; at++)
+        o->words[o->word_count++] = argv[at];
+    return rc;
+}
+
 int bench_options_parse(struct bench_options *o, int argc, char **argv, struct thaw_error *err)
 {
     *o = (struct bench_options){.name = "", .count = COUNT_DEFAULT, .discard = DISCARD_DEFAULT};
@@ -148,16 +160,12 @@ int bench_options_parse(struct bench_options *o, int argc, char **argv, struct t
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "bench: boot, restore or capture? (see thaw bench --help)");
     int rc = set_kind(o, argv[1], err);
-    o->words = rc == 0 ? calloc((size_t)argc + 1, sizeof(*o->words)) : NULL;
-    if (rc == 0 && !o->words)
+    if (rc < 0)
+        return rc;
+    o->words = calloc((size_t)argc, sizeof(*o->words));
+    if (!o->words)
         return thaw_fail(err, ENOMEM, "bench");
-    int at = 2;
-    for (; rc == 0 && at < argc && strcmp(argv[at], "--") != 0; at++)
-        rc = take_word(o, argc, argv, &at, err);
-    if (rc == 0 && at < argc && o->word_count == 0)
-        at++;
-    for (; rc == 0 && at < argc; at++)
-        o->words[o->word_count++] = argv[at];
+    rc = take_words(o, argc, argv, err);
     return rc < 0 ? rc : check(o, err);
 }
 

@@ -67,6 +67,7 @@ static const struct rule restore_rules[] = {
     {{phases, "phase_exec", "KVM_RUN to exec", "ms"}, BENCH_EXEC, BENCH_KVM_RUN},
     {{phases, "phase_output", "KVM_RUN to first byte", "ms"}, BENCH_FIRST_BYTE, BENCH_KVM_RUN},
     {{phases, "phase_end", "exit to process's end", "ms"}, BENCH_END, BENCH_EXIT},
+    {{exits, "exits_to_exec", "all, up to exec", ""}, BENCH_EXITS_TO_EXEC, ALONE},
 };
 
 static const struct rule capture_rules[] = {
@@ -93,7 +94,6 @@ static const struct rule common_rules[] = {
     {{exits, "exits_mmio", "MMIO", ""}, BENCH_EXITS_MMIO, ALONE},
     {{exits, "exits_other", "other", ""}, BENCH_EXITS_OTHER, ALONE},
     {{exits, "exits_interrupted", "interrupted", ""}, BENCH_EXITS_INTERRUPTED, ALONE},
-    {{exits, "exits_to_exec", "all, up to exec", ""}, BENCH_EXITS_TO_EXEC, ALONE},
     {{process, "minor_faults", "minor page faults", ""}, BENCH_MINOR_FAULTS, ALONE},
     {{process, "major_faults", "major page faults", ""}, BENCH_MAJOR_FAULTS, ALONE},
     {{process, "cpu_user", "CPU time, user", "ms"}, BENCH_USER, ALONE},

@@ -15,12 +15,13 @@
 #include <sys/wait.h>
 
 #define CHUNK    65536u
+#define CAPACITY (2ul * BENCH_TEXT_MAX)
 #define GRACE_MS 2000 /* for a child that is told to end, to leave nothing behind */
 
 struct child {
     pid_t pid; /* 0: none, or reaped */
     int pid_fd, out_fd, err_fd;
-    char *text; /* of 2 * BENCH_TEXT_MAX */
+    char *text; /* of CAPACITY */
     size_t text_size;
 };
 
@@ -104,7 +105,7 @@ static bool drain_out(struct child *child)
 /* The first half goes when both are full. */
 static void make_room(struct child *child)
 {
-    if (child->text_size + CHUNK <= 2 * BENCH_TEXT_MAX)
+    if (child->text_size + CHUNK <= CAPACITY)
         return;
     size_t kept = BENCH_TEXT_MAX;
     memmove(child->text, child->text + child->text_size - kept, kept);
@@ -174,7 +175,7 @@ int bench_child_run(const struct bench_child_config *config, struct bench_outcom
                     char **text, struct thaw_error *err)
 {
     *outcome = (struct bench_outcome){0};
-    *text = malloc(2 * BENCH_TEXT_MAX);
+    *text = malloc(CAPACITY);
     if (!*text)
         return thaw_fail(err, ENOMEM, "bench");
     cleanup(end_child) struct child child = {

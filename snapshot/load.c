@@ -163,14 +163,6 @@ static void join_unpacking(struct memory_load *load)
 
 /* ---- begin and wait ----------------------------------------------------------------------- */
 
-static int copy_runs(struct page_runs *to, const struct page_runs *from, struct thaw_error *err)
-{
-    for (size_t i = 0; i < from->count; i++)
-        if (page_runs_add(to, from->items[i].first, from->items[i].count, err) < 0)
-            return thaw_error_code(err);
-    return 0;
-}
-
 int memory_load_begin(struct memory_load **out, const struct guest_memory *memory,
                       const struct restore_plan *plan, const struct memory_source *source,
                       struct thaw_error *err)
@@ -186,7 +178,8 @@ int memory_load_begin(struct memory_load **out, const struct guest_memory *memor
 
     /* Mappings first: guest memory asks for huge pages, and a read into a range that is not cut
      * into its pieces yet would get, and clear, 2 MiB for each run. */
-    if (map_all(load, plan, err) < 0 || copy_runs(&load->populate, &plan->populate, err) < 0 ||
+    if (map_all(load, plan, err) < 0 ||
+        page_runs_append(&load->populate, &plan->populate, err) < 0 ||
         start_reads(load, plan, source, err) < 0 || start_unpacking(load, plan, err) < 0)
         return thaw_error_code(err);
     *out = take(load);
@@ -341,16 +334,8 @@ static void put_number(struct line *line, uint64_t number)
 /* Whether `address` is in a page that is mapped from the file, and in which. */
 static bool find_page(const struct memory_load *load, const void *address, uint64_t *page)
 {
-    uint64_t before = 0;
-    for (unsigned i = 0; i < load->memory.region_count; i++) {
-        const struct guest_region *region = &load->memory.regions[i];
-        uintptr_t offset = (uintptr_t)address - (uintptr_t)region->host;
-        *page = before + offset / GUEST_PAGE_SIZE;
-        if (offset < region->size)
-            return page_runs_touch(&load->mapped, *page, 1);
-        before += region->size / GUEST_PAGE_SIZE;
-    }
-    return false;
+    return page_of_address(&load->memory, (uintptr_t)address, page) &&
+           page_runs_touch(&load->mapped, *page, 1);
 }
 
 /* Of a file that is mapped: one that was read, or unpacked, may be of any length by now. */

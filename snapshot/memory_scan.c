@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "snapshot/memory_scan.h"
+#include "vmm/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,34 +43,13 @@ void memory_scanner_free(struct memory_scanner *scanner)
     scanner->pagemap = -1;
 }
 
-/* The pages of the region that `page` is in. */
-static struct page_run region_of(const struct guest_memory *memory, uint64_t page)
+static int read_entries(struct memory_scanner *scanner, const void *address, size_t count,
+                        struct thaw_error *err)
 {
-    struct page_run region = {0};
-    for (unsigned i = 0; i < memory->region_count; i++) {
-        region.first += region.count;
-        region.count = memory->regions[i].size / GUEST_PAGE_SIZE;
-        if (page < region.first + region.count)
-            break;
-    }
-    return region;
-}
-
-static int read_entries(struct memory_scanner *scanner, const void *address, size_t count)
-{
-    char *to = (char *)scanner->entries;
-    size_t size = count * sizeof(*scanner->entries);
-    off_t offset = (off_t)((uintptr_t)address / GUEST_PAGE_SIZE * sizeof(*scanner->entries));
-    while (size > 0) {
-        ssize_t n = pread(scanner->pagemap, to, size, offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : -EIO;
-        to += n;
-        offset += n;
-        size -= (size_t)n;
-    }
+    size_t size = sizeof(*scanner->entries);
+    uint64_t number = (uintptr_t)address / GUEST_PAGE_SIZE;
+    if (file_pread_full(scanner->pagemap, scanner->entries, count * size, number * size, err) < 0)
+        return thaw_context(err, "/proc/self/pagemap");
     return 0;
 }
 
@@ -85,27 +65,28 @@ static void mark_backed(struct memory_scanner *scanner)
     uint64_t first = scanner->window, end = first + scanner->window_pages;
     for (size_t i = page_runs_find(backed, first);
          i < backed->count && backed->items[i].first < end; i++) {
-        uint64_t from = backed->items[i].first, to = from + backed->items[i].count;
-        mark(scanner, from < first ? first : from, to > end ? end : to);
+        struct page_run part = page_run_clip(backed->items[i], first, end);
+        mark(scanner, part.first, part.first + part.count);
     }
 }
 
 /* Looks at the pages from `first` on. */
 static int move_window(struct memory_scanner *scanner, uint64_t first, struct thaw_error *err)
 {
-    struct page_run region = region_of(scanner->memory, first);
+    const struct guest_memory *memory = scanner->memory;
+    struct page_run region = page_region(memory->regions, memory->region_count, first);
     uint64_t left = region.first + region.count - first;
     scanner->region = region.first;
     scanner->window = first;
     scanner->window_pages = left < MEMORY_SCAN_WINDOW ? left : MEMORY_SCAN_WINDOW;
-    const void *address = page_address(scanner->memory, first, scanner->window_pages);
+    const void *address = page_address(memory, first, scanner->window_pages);
     if (scanner->pagemap < 0) {
         mark(scanner, first, first + scanner->window_pages);
         return 0;
     }
-    int rc = read_entries(scanner, address, scanner->window_pages);
+    int rc = read_entries(scanner, address, scanner->window_pages, err);
     if (rc < 0)
-        return thaw_fail(err, -rc, "/proc/self/pagemap");
+        return rc;
     mark_backed(scanner);
     return 0;
 }

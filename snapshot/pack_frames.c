@@ -22,20 +22,10 @@ uint64_t frame_pages(uint64_t pages, uint64_t frame)
 bool frame_run_next(const struct page_runs *runs, uint64_t first, uint64_t end,
                     struct page_run *part)
 {
-    /* The first run that ends behind `first`. */
-    size_t low = 0, high = runs->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (runs->items[middle].first + runs->items[middle].count <= first)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (first >= end || low == runs->count || runs->items[low].first >= end)
+    size_t at = page_runs_find(runs, first);
+    if (first >= end || at == runs->count || runs->items[at].first >= end)
         return false;
-    uint64_t run_end = runs->items[low].first + runs->items[low].count;
-    part->first = runs->items[low].first > first ? runs->items[low].first : first;
-    part->count = (run_end < end ? run_end : end) - part->first;
+    *part = page_run_clip(runs->items[at], first, end);
     return true;
 }
 

@@ -121,20 +121,6 @@ static void answer(struct recorder *recorder, uint64_t page, uintptr_t at)
         wake(recorder, at);
 }
 
-static bool find_page(const struct recorder *recorder, uintptr_t at, uint64_t *page)
-{
-    uint64_t before = 0;
-    for (unsigned i = 0; i < recorder->memory.region_count; i++) {
-        const struct guest_region *region = &recorder->memory.regions[i];
-        uintptr_t offset = at - (uintptr_t)region->host;
-        *page = before + offset / GUEST_PAGE_SIZE;
-        if (offset < region->size)
-            return true;
-        before += region->size / GUEST_PAGE_SIZE;
-    }
-    return false;
-}
-
 static void answer_all(struct recorder *recorder)
 {
     struct uffd_msg faults[FAULT_BATCH];
@@ -142,7 +128,8 @@ static void answer_all(struct recorder *recorder)
     for (ssize_t i = 0; i < size / (ssize_t)sizeof(*faults); i++) {
         uintptr_t at = (uintptr_t)faults[i].arg.pagefault.address & ~(GUEST_PAGE_SIZE - 1ul);
         uint64_t page;
-        if (faults[i].event == UFFD_EVENT_PAGEFAULT && find_page(recorder, at, &page))
+        if (faults[i].event == UFFD_EVENT_PAGEFAULT &&
+            page_of_address(&recorder->memory, at, &page))
             answer(recorder, page, at);
     }
 }
@@ -258,12 +245,12 @@ static int add_present(struct recorder *recorder, int pagemap, uint64_t first, u
     return 0;
 }
 
-static uint64_t pages_to_region_end(const struct memory_map *map, uint64_t page)
+/* The first pages of `run`: as many as are looked at together, in one region. */
+static struct page_run first_part(const struct memory_map *map, struct page_run run)
 {
-    uint64_t end = 0;
-    for (unsigned i = 0; i < map->region_count && end <= page; i++)
-        end += map->regions[i].size / GUEST_PAGE_SIZE;
-    return end - page;
+    uint64_t end = run.first + PAGEMAP_BATCH;
+    uint64_t region_end = page_region_end(map->regions, map->region_count, run.first);
+    return page_run_clip(run, run.first, end < region_end ? end : region_end);
 }
 
 static int add_all_present(struct recorder *recorder, struct thaw_error *err)
@@ -275,9 +262,7 @@ static int add_all_present(struct recorder *recorder, struct thaw_error *err)
     for (size_t i = 0; i < data->count; i++) {
         struct page_run run = data->items[i];
         while (run.count > 0) {
-            uint64_t room = pages_to_region_end(recorder->map, run.first);
-            uint64_t count = run.count < PAGEMAP_BATCH ? run.count : PAGEMAP_BATCH;
-            count = count < room ? count : room;
+            uint64_t count = first_part(recorder->map, run).count;
             if (add_present(recorder, pagemap, run.first, count, err) < 0)
                 return thaw_error_code(err);
             run.first += count;
@@ -296,11 +281,7 @@ static int take_order(struct recorder *recorder, struct page_runs *order, struct
         *err = recorder->err;
         return thaw_error_code(err);
     }
-    for (size_t i = 0; i < recorder->order.count; i++)
-        if (page_runs_add(order, recorder->order.items[i].first, recorder->order.items[i].count,
-                          err) < 0)
-            return thaw_error_code(err);
-    return 0;
+    return page_runs_append(order, &recorder->order, err);
 }
 
 int recorder_stop(struct recorder *recorder, struct page_runs *order, bool *approximate,

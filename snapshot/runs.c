@@ -27,6 +27,14 @@ int page_runs_add(struct page_runs *runs, uint64_t first, uint64_t count, struct
     return 0;
 }
 
+int page_runs_append(struct page_runs *runs, const struct page_runs *from, struct thaw_error *err)
+{
+    for (size_t i = 0; i < from->count; i++)
+        if (page_runs_add(runs, from->items[i].first, from->items[i].count, err) < 0)
+            return thaw_error_code(err);
+    return 0;
+}
+
 struct page_run page_run_clip(struct page_run run, uint64_t first, uint64_t end)
 {
     uint64_t from = run.first < first ? first : run.first;
@@ -81,6 +89,32 @@ void page_runs_free(struct page_runs *runs)
 {
     free(runs->items);
     *runs = (struct page_runs){0};
+}
+
+struct page_run page_region(const struct guest_region *regions, unsigned count, uint64_t page)
+{
+    struct page_run region = {0};
+    for (unsigned i = 0; i < count; i++) {
+        region.first += region.count;
+        region.count = regions[i].size / GUEST_PAGE_SIZE;
+        if (page < region.first + region.count)
+            return region;
+    }
+    return (struct page_run){0};
+}
+
+bool page_of_address(const struct guest_memory *memory, uintptr_t address, uint64_t *page)
+{
+    uint64_t before = 0;
+    for (unsigned i = 0; i < memory->region_count; i++) {
+        const struct guest_region *region = &memory->regions[i];
+        uintptr_t offset = address - (uintptr_t)region->host;
+        *page = before + offset / GUEST_PAGE_SIZE;
+        if (offset < region->size)
+            return true;
+        before += region->size / GUEST_PAGE_SIZE;
+    }
+    return false;
 }
 
 void *page_address(const struct guest_memory *memory, uint64_t page, uint64_t count)

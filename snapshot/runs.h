@@ -31,6 +31,9 @@ int page_runs_add(struct page_runs *runs, uint64_t first, uint64_t count, struct
 int page_runs_add_apart(struct page_runs *runs, uint64_t first, uint64_t count,
                         struct thaw_error *err);
 
+/* Appends all of `from`, in its order. */
+int page_runs_append(struct page_runs *runs, const struct page_runs *from, struct thaw_error *err);
+
 /* Whether the runs are ascending, apart (neither overlapping nor empty) and below `pages`. */
 bool page_runs_are_sorted(const struct page_runs *runs, uint64_t pages);
 
@@ -48,6 +51,21 @@ bool page_runs_touch(const struct page_runs *runs, uint64_t first, uint64_t coun
 
 void page_runs_free(struct page_runs *runs);
 #define cleanup_page_runs cleanup(page_runs_free)
+
+/* The pages of the region that `page` is in, of `count` regions; all zeros when it is in none. */
+struct page_run page_region(const struct guest_region *regions, unsigned count, uint64_t page);
+
+/* The end of that region; 0: in none. */
+static inline uint64_t page_region_end(const struct guest_region *regions, unsigned count,
+                                       uint64_t page)
+{
+    struct page_run region = page_region(regions, count, page);
+    return region.first + region.count;
+}
+
+/* The reverse of page_address(): which page an address of this process is in. False: it is not
+ * RAM. Safe in a signal handler. */
+bool page_of_address(const struct guest_memory *memory, uintptr_t address, uint64_t *page);
 
 /* Where pages [page, page+count) are in this process; NULL when they are not RAM of one region. */
 void *page_address(const struct guest_memory *memory, uint64_t page, uint64_t count);

@@ -36,16 +36,9 @@ static uint64_t head_checksum(const void *head, size_t size)
     return XXH3_64bits(copy, size);
 }
 
-/* The end of the region that `page` is in; 0: in none. */
 static uint64_t region_end(const struct memory_map *map, uint64_t page)
 {
-    uint64_t end = 0;
-    for (unsigned i = 0; i < map->region_count; i++) {
-        end += map->regions[i].size / GUEST_PAGE_SIZE;
-        if (page < end)
-            return end;
-    }
-    return 0;
+    return page_region_end(map->regions, map->region_count, page);
 }
 
 static void free_hash(XXH3_state_t **hash)

@@ -92,14 +92,52 @@ Test(snapshot_runs, clipping_keeps_what_is_inside)
     cr_assert(run.first == 10 && run.count == 10);
 }
 
+Test(snapshot_runs, appending_joins_what_continues)
+{
+    struct page_run items[] = {{112, 3}, {200, 1}, {7, 2}};
+    const struct page_runs more = {.items = items, .count = 3};
+    cr_assert_eq(page_runs_append(&runs, &more, &err), 0);
+    cr_assert_eq(runs.count, 5);
+    cr_assert(runs.items[2].first == 12 && runs.items[2].count == 103);
+    cr_assert(runs.items[4].first == 7 && runs.items[4].count == 2);
+    cr_assert_eq(page_runs_append(&runs, &(struct page_runs){0}, &err), 0);
+    cr_assert_eq(runs.count, 5);
+}
+
+static char low[3 * GUEST_PAGE_SIZE], high[2 * GUEST_PAGE_SIZE];
+static const struct guest_memory memory = {
+    .region_count = 2,
+    .regions = {{.gpa = 0, .size = sizeof(low), .host = low},
+                {.gpa = 1ull << 32, .size = sizeof(high), .host = high}},
+};
+
+Test(snapshot_runs, every_page_is_in_its_region_and_the_next_in_none)
+{
+    static const struct page_run expected[] = {{0, 3}, {0, 3}, {0, 3}, {3, 2}, {3, 2}, {0}, {0}};
+    for (uint64_t page = 0; page < sizeof(expected) / sizeof(*expected); page++) {
+        struct page_run region = page_region(memory.regions, 2, page);
+        cr_assert_eq(region.first, expected[page].first, "page %lu", page);
+        cr_assert_eq(region.count, expected[page].count, "page %lu", page);
+        cr_assert_eq(page_region_end(memory.regions, 2, page), region.first + region.count);
+    }
+    cr_assert_eq(page_region(memory.regions, 2, UINT64_MAX).count, 0);
+    cr_assert_eq(page_region(memory.regions, 0, 0).count, 0);
+}
+
+Test(snapshot_runs, every_address_of_a_page_names_it)
+{
+    uint64_t page;
+    for (uint64_t i = 0; i < 5; i++) {
+        uintptr_t at = (uintptr_t)page_address(&memory, i, 1);
+        cr_assert(page_of_address(&memory, at, &page) && page == i);
+        cr_assert(page_of_address(&memory, at + GUEST_PAGE_SIZE - 1, &page) && page == i);
+    }
+    cr_assert_not(page_of_address(&memory, 0, &page));
+    cr_assert_not(page_of_address(&memory, (uintptr_t)&page, &page));
+}
+
 Test(snapshot_runs, pages_are_found_in_their_region_and_none_across_two)
 {
-    static char low[3 * GUEST_PAGE_SIZE], high[2 * GUEST_PAGE_SIZE];
-    const struct guest_memory memory = {
-        .region_count = 2,
-        .regions = {{.gpa = 0, .size = sizeof(low), .host = low},
-                    {.gpa = 1ull << 32, .size = sizeof(high), .host = high}},
-    };
     cr_assert_eq(page_address(&memory, 0, 3), low);
     cr_assert_eq(page_address(&memory, 2, 1), low + 2 * GUEST_PAGE_SIZE);
     cr_assert_eq(page_address(&memory, 3, 2), high);

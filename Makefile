@@ -167,6 +167,9 @@ $(O)/thaw-counted: $(call objects,obj,$(CLI_SRC) tests/bench/counted.c) $(O)/lib
 $(O)/bench-scale-bandwidth: tests/bench/scale_bandwidth.c
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -o $@
+$(O)/bench-scale-touch: tests/bench/scale_touch.c
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -o $@
 $(O)/bench-floor-state: tests/bench/floor_state.c tests/bench/floor.h $(O)/libthaw.a
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(GC) $< $(O)/libthaw.a $(LIBS) -o $@
 
@@ -224,7 +227,7 @@ test: setup
 # The whole set; `make bench PART=load` or `make bench-load` one part, QUICK=1 or N=5 fewer rounds.
 BENCH_TOOLS := $(addprefix $(O)/bench-,series ask floor floor-state pages clones guest workingset) \
                $(if $(wildcard tests/bench/report.c),$(O)/bench-report)
-BENCH_TOOLS += $(O)/bench-scale-bandwidth
+BENCH_TOOLS += $(O)/bench-scale-bandwidth $(O)/bench-scale-touch
 BENCH_PARTS := $(addprefix bench-,$(filter-out %.sh,$(notdir $(wildcard scripts/bench.d/*))))
 bench: setup
 	@$(MAKE) --no-print-directory -j$$(nproc) all guests $(BENCH_TOOLS)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench-scale-touch FILE FROM MIB: maps FILE as a restore does, private and untouched, and prints
- * the milliseconds that it takes to read one word of each page of MIB MiB from byte FROM on, and
- * how many page faults that was: {"ms":..,"faults":..}.
+ * bench-scale-touch FILE FROM PAGES STRIDE: maps FILE as a restore does, private and untouched, and
+ * prints the milliseconds that it takes to read one word of each of PAGES pages, from byte FROM on
+ * and STRIDE bytes apart, and how many page faults that was: {"ms":..,"faults":..}.
  */
 #include "vmm/base/clock.h"
 
@@ -34,10 +34,11 @@ static long faults(void)
 
 int main(int argc, char **argv)
 {
-    unsigned long from = argc == 4 ? strtoul(argv[2], NULL, 0) : 1;
-    size_t size = argc == 4 ? strtoul(argv[3], NULL, 10) << 20 : 0;
-    if (size == 0 || from % PAGE != 0) {
-        (void)fputs("usage: bench-scale-touch FILE FROM MIB\n", stderr);
+    unsigned long from = argc == 5 ? strtoul(argv[2], NULL, 0) : 1;
+    size_t stride = argc == 5 ? strtoul(argv[4], NULL, 0) : 1;
+    size_t size = argc == 5 ? strtoul(argv[3], NULL, 0) * stride : 0;
+    if (size == 0 || from % PAGE != 0 || stride % PAGE != 0) {
+        (void)fputs("usage: bench-scale-touch FILE FROM PAGES STRIDE\n", stderr);
         return 2;
     }
     int fd = open(argv[1], O_RDONLY | O_CLOEXEC);
@@ -49,7 +50,7 @@ int main(int argc, char **argv)
         fail("mmap");
     long before = faults();
     uint64_t begun = clock_monotonic_ns(), sum = 0;
-    for (size_t at = 0; at < size; at += PAGE)
+    for (size_t at = 0; at < size; at += stride)
         sum += *(const volatile uint32_t *)(memory + at);
     double ms = (double)(clock_monotonic_ns() - begun) / 1e6;
     (void)sum;

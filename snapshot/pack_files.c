@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "snapshot/pack_files.h"
 
+#include "snapshot/disk_file.h"
 #include "vmm/base/file.h"
 
 #include <errno.h>
@@ -61,37 +62,6 @@ struct disks {
     struct thaw_error *err;
 };
 
-/* From `offset` up to the next hole. */
-static int copy_data(int from, int to, off_t offset, off_t end)
-{
-    if (lseek(to, offset, SEEK_SET) < 0)
-        return -errno;
-    while (offset < end) {
-        ssize_t n = copy_file_range(from, &offset, to, NULL, (size_t)(end - offset), 0);
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            return -EIO;
-    }
-    return 0;
-}
-
-static int copy_sparse(int from, int to, uint64_t size)
-{
-    off_t end = 0;
-    if (ftruncate(to, (off_t)size) < 0)
-        return -errno;
-    for (off_t data; (data = lseek(from, end, SEEK_DATA)) >= 0;) {
-        end = lseek(from, data, SEEK_HOLE);
-        if (end < 0)
-            return -errno;
-        int rc = copy_data(from, to, data, end);
-        if (rc < 0)
-            return rc;
-    }
-    return errno == ENXIO ? 0 : -errno;
-}
-
 /* The descriptor and not the name is linked: what was looked at. */
 static bool link_file(int fd, const struct publish *publish, const char *name)
 {
@@ -114,8 +84,8 @@ static int put_disk(void *ctx, int dir_fd, const char *name)
     cleanup_close int to = publish_create(disks->publish, name, disks->err);
     if (to < 0)
         return to;
-    errno = -copy_sparse(from, to, size);
-    return errno ? thaw_fail_io(disks->err, errno, "%s", name) : 0;
+    int rc = disk_file_copy(to, from, size, NULL, disks->err);
+    return rc < 0 ? thaw_context(disks->err, "%s", name) : 0;
 }
 
 int publish_disks(const struct publish *publish, int dir_fd, struct thaw_error *err)

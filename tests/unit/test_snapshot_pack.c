@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "snapshot/pack.h"
+#include "snapshot/pack_files.h"
 #include "snapshot/pack_frames.h"
 #include "tests/unit/pack_rig.h"
 
@@ -155,6 +156,23 @@ Test(pack, disks_come_along_and_a_working_set_does_not)
     cr_assert(pack_rig_equal(rig.plain, rig.again, "disk-0"));
     cr_assert(pack_rig_equal(rig.plain, rig.again, "disk-12"));
     cr_assert_eq(pack_rig_count(rig.again), 5);
+}
+
+/* Links and copies within the kernel end where the file system does. */
+Test(pack, disks_come_along_to_another_file_system)
+{
+    static char disk[300000] = "begin"; /* no whole block, with a hole */
+    char there[64];
+    cleanup_publish struct publish publish = PUBLISH_NONE;
+    memcpy(disk + 200000, "middle", 6);
+    pack_rig_make(&rig, SIZE, FILL_NOTHING);
+    pack_rig_write(rig.plain, "disk-0", disk, sizeof(disk));
+    setenv("TMPDIR", "/dev/shm", 1);
+    cr_assert_eq(publish_begin_scratch(&publish, &err), 0, "%s", err.message);
+    cr_assert_eq(publish_disks(&publish, rig.plain_fd, &err), 0, "%s", err.message);
+    snprintf(there, sizeof(there), "/dev/shm/%s", publish.temporary);
+    cr_assert(pack_rig_equal(rig.plain, there, "disk-0"));
+    cr_assert_lt(pack_rig_blocks(there, "disk-0"), sizeof(disk) / 2 + 65536);
 }
 
 Test(pack, a_disk_that_is_a_link_is_refused)

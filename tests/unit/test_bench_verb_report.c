@@ -96,7 +96,7 @@ static const char restored[] =
     "{\"status\":0,\"error\":null,\"started_ns\":5001000000,\"marks_ms\":{\"kvm_run\":10},"
     "\"restore\":{\"load_phases_ms\":{\"open\":1,\"map\":1,\"vm\":1,\"memory\":1,\"state\":1,"
     "\"devices\":1,\"mailbox\":1},\"minor_faults\":6,\"major_faults\":1,\"kernel_ms\":0.5,"
-    "\"exits_to_exec\":8}}";
+    "\"exits_to_exec\":8,\"init_ms\":1.5}}";
 
 Test(bench_verb_report, what_no_phase_of_a_load_has_is_the_rest)
 {
@@ -105,6 +105,7 @@ Test(bench_verb_report, what_no_phase_of_a_load_has_is_the_rest)
     expect_figure(BENCH_VCPU_MINOR_FAULTS, 6);
     expect_figure(BENCH_VCPU_KERNEL, 0.5);
     expect_figure(BENCH_EXITS_TO_EXEC, 8);
+    expect_figure(BENCH_GUEST_INIT, 1.5);
 }
 
 static const char captured[] =
@@ -175,7 +176,7 @@ Test(bench_verb_report, odd_figures_beside_good_ones_are_left_out)
                            "{\"status\":0,\"error\":null,\"started_ns\":5001000000,"
                            "\"marks_ms\":{\"kvm_run\":1,\"hello\":null,\"first_byte\":true},"
                            "\"exits\":7,\"restore\":{\"load_phases_ms\":\"x\",\"minor_faults\":-3,"
-                           "\"exits_to_exec\":0}}"),
+                           "\"exits_to_exec\":0,\"init_ms\":0}}"),
                  0);
     expect_figure(BENCH_KVM_RUN, 2);
     expect_no_figure(BENCH_HELLO);
@@ -184,6 +185,7 @@ Test(bench_verb_report, odd_figures_beside_good_ones_are_left_out)
     expect_no_figure(BENCH_VCPU_MINOR_FAULTS);
     expect_no_figure(BENCH_LOAD_REST);
     expect_no_figure(BENCH_EXITS_TO_EXEC);
+    expect_no_figure(BENCH_GUEST_INIT);
 }
 
 Test(bench_verb_report, a_text_without_a_report_is_refused)

@@ -46,6 +46,7 @@ static const struct {
     {BENCH_VCPU_MAJOR_FAULTS, "restore", NULL, "major_faults"},
     {BENCH_VCPU_KERNEL, "restore", NULL, "kernel_ms"},
     {BENCH_EXITS_TO_EXEC, "restore", NULL, "exits_to_exec"},
+    {BENCH_GUEST_INIT, "restore", NULL, "init_ms"},
     {BENCH_TRIGGER, "snapshot", NULL, "trigger_ms"},
     {BENCH_QUIESCE, "snapshot", NULL, "quiesce_ms"},
     {BENCH_PAUSE, "snapshot", NULL, "capture_ms"},
@@ -130,8 +131,11 @@ static void derive(double *figure)
         figure[BENCH_PUBLISHED] += figure[i];
     if (figure[BENCH_PAUSE] > 0)
         figure[BENCH_DATA_RATE] = figure[BENCH_DATA_BYTES] / figure[BENCH_PAUSE] / 1e3;
-    if (figure[BENCH_EXITS_TO_EXEC] == 0) /* the workload was let go where nobody could see it */
+    /* Nobody has seen the workload being let go. */
+    if (figure[BENCH_EXITS_TO_EXEC] == 0)
         figure[BENCH_EXITS_TO_EXEC] = NAN;
+    if (figure[BENCH_GUEST_INIT] == 0)
+        figure[BENCH_GUEST_INIT] = NAN;
 }
 
 static double timeval_ms(struct timeval t)

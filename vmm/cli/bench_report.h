@@ -51,6 +51,7 @@ enum bench_figure {
     BENCH_VCPU_MINOR_FAULTS,
     BENCH_VCPU_MAJOR_FAULTS,
     BENCH_VCPU_KERNEL,
+    BENCH_GUEST_INIT, /* ms of the guest's clock, from waking up to the workload's exec */
     /* Returns from KVM_RUN. */
     BENCH_EXITS_IO,
     BENCH_EXITS_MMIO,

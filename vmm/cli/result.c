@@ -134,13 +134,14 @@ static json_t *restore_json(const struct run_result *r)
     json_t *load = json_object();
     for (size_t i = 0; i < PHASES; i++)
         json_object_set_new(load, phases[i].name, json_real(phase_ms(&r->restore, i)));
-    return json_pack("{s:f, s:o, s:f, s:f, s:I, s:I, s:f, s:I}", "load_ms",
+    return json_pack("{s:f, s:o, s:f, s:f, s:I, s:I, s:f, s:I, s:f}", "load_ms",
                      ms(r->started_ns, r->first_run_ns), "load_phases_ms", load,
                      "first_instruction_ms", ms(r->started_ns, r->first_exit_ns), "first_byte_ms",
                      ms(r->started_ns, first_byte_ns(r)), "minor_faults",
                      (json_int_t)r->minor_faults, "major_faults", (json_int_t)r->major_faults,
                      "kernel_ms", (double)r->system_ns / 1e6, "exits_to_exec",
-                     (json_int_t)(r->exits_to_exec ? r->exits_to_exec - 1 : 0));
+                     (json_int_t)(r->exits_to_exec ? r->exits_to_exec - 1 : 0), "init_ms",
+                     r->guest.resumed_ns ? ms(r->guest.resumed_ns, r->guest.exec_ns) : 0);
 }
 
 void result_print_capture(const struct capture_report *c, const char *path)

@@ -39,6 +39,9 @@ UNIT_SRC  := $(wildcard tests/unit/*.c)
 UNIT_INIT_SRC := $(patsubst %,guest/init-oci/%.c,spec requests cgroup_events sock_diag)
 # Likewise of the command line.
 UNIT_CLI_SRC := $(patsubst %,vmm/cli/%.c,bench_options bench_report bench_rows cli)
+# Parts of the benchmarks' report: all but its main.
+UNIT_BENCH_SRC := $(patsubst %,tests/bench/%.c,stats raw raws results text svg plot_series plot_rows \
+                  plot_curve plot_goals html style table)
 GUEST_SRC := $(wildcard tests/guests/*.S)
 
 # Short lines; `make V=1` shows the commands.
@@ -95,12 +98,13 @@ guests: $(GUESTS)
 
 # ---- tests ------------------------------------------------------------------------------------
 
-TEST_SRC := $(LIB_SRC) $(IMAGE_LIB_SRC) $(UNIT_SRC) $(UNIT_INIT_SRC) $(UNIT_CLI_SRC)
+TEST_SRC := $(LIB_SRC) $(IMAGE_LIB_SRC) $(UNIT_SRC) $(UNIT_INIT_SRC) $(UNIT_CLI_SRC) $(UNIT_BENCH_SRC)
 
 # Between the tests and KVM: tests/unit/fake_kvm.h.
 UNIT_WRAP := -Wl,--wrap=ioctl
-$(O)/unit-tests: $(call objects,obj,$(UNIT_SRC) $(UNIT_INIT_SRC) $(UNIT_CLI_SRC) $(IMAGE_LIB_SRC)) $(O)/libthaw.a
-	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $(UNIT_WRAP) $^ -lcriterion $(IMAGE_LIBS) $(LIBS) -o $@
+$(O)/unit-tests: $(call objects,obj,$(UNIT_SRC) $(UNIT_INIT_SRC) $(UNIT_CLI_SRC) $(UNIT_BENCH_SRC) \
+                         $(IMAGE_LIB_SRC)) $(O)/libthaw.a
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $(UNIT_WRAP) $^ -lcriterion $(IMAGE_LIBS) $(LIBS) -lm -o $@
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 $(O)/san/%.o: %.c
@@ -110,7 +114,7 @@ $(O)/san/vmm/loader/init_image.o: $(O)/obj/vmm/loader/init_image.o
 	@mkdir -p $(@D)
 	@cp $< $@
 $(O)/unit-tests-san: $(call objects,san,$(TEST_SRC))
-	$(call say,LINK,$@)$(CLANG) -pthread $(SANITIZE) $(UNIT_WRAP) $^ -lcriterion $(IMAGE_LIBS) $(LIBS) -o $@
+	$(call say,LINK,$@)$(CLANG) -pthread $(SANITIZE) $(UNIT_WRAP) $^ -lcriterion $(IMAGE_LIBS) $(LIBS) -lm -o $@
 
 # The hold-and-resume handshake, driven through the library.
 $(O)/hold: tests/integration/hold.c $(O)/libthaw.a
@@ -170,6 +174,9 @@ $(O)/bench-scale-bandwidth: tests/bench/scale_bandwidth.c
 $(O)/bench-scale-touch: tests/bench/scale_touch.c
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -o $@
+# Of the raw figures that the others leave, the report.
+$(O)/bench-report: $(call objects,obj,tests/bench/report.c $(UNIT_BENCH_SRC)) $(O)/libthaw.a
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $(GC) $^ $(LIBS) -lm -o $@
 $(O)/bench-floor-state: tests/bench/floor_state.c tests/bench/floor.h $(O)/libthaw.a
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(GC) $< $(O)/libthaw.a $(LIBS) -o $@
 

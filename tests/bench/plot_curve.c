@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/bench/plots.h"
+#include "tests/bench/text.h"
+
+#include <math.h>
+#include <string.h>
+#include <strings.h>
+
+#define TOP    26.0
+#define BOTTOM 236.0
+#define RIGHT  (SVG_WIDTH - 16.0)
+
+struct range {
+    double low, high;
+};
+
+struct axes {
+    struct scale x, y;
+    struct ticks x_ticks, y_ticks;
+};
+
+static bool is_theory(const struct raw_line *line)
+{
+    return strcasestr(line->name, "theory") || strcasestr(line->name, "expected");
+}
+
+static void line_class(const struct raw_curve *curve, size_t index, char class[24])
+{
+    unsigned colour = 0;
+    for (size_t i = 0; i < index; i++)
+        colour += !is_theory(&curve->lines[i]);
+    if (is_theory(&curve->lines[index]))
+        (void)snprintf(class, 24, "theory");
+    else
+        (void)snprintf(class, 24, "c%u", colour % (SVG_COLOURS - 1));
+}
+
+static struct range range_of(const struct raw_curve *curve, bool of_x)
+{
+    struct range r = {INFINITY, -INFINITY};
+    for (size_t l = 0; l < curve->count; l++)
+        for (size_t i = 0; i < curve->lines[l].count; i++) {
+            const struct raw_point *p = &curve->lines[l].points[i];
+            r.low = fmin(r.low, of_x ? p->x : p->y);
+            r.high = fmax(r.high, of_x ? p->x : p->y);
+        }
+    return r;
+}
+
+/* Where it was measured, when that is few places: better numbers for an axis than round ones. */
+static bool ticks_at_points(const struct raw_curve *curve, struct ticks *ticks)
+{
+    ticks->count = 0;
+    for (size_t l = 0; l < curve->count; l++)
+        for (size_t i = 0; i < curve->lines[l].count; i++) {
+            double x = curve->lines[l].points[i].x;
+            size_t k = 0;
+            while (k < ticks->count && ticks->values[k] < x)
+                k++;
+            if (k < ticks->count && ticks->values[k] <= x)
+                continue;
+            if (ticks->count == 10)
+                return false;
+            memmove(ticks->values + k + 1, ticks->values + k, (ticks->count - k) * sizeof(double));
+            ticks->values[k] = x;
+            ticks->count++;
+        }
+    return ticks->count > 1;
+}
+
+static double widest(const struct ticks *ticks)
+{
+    double width = 0;
+    char label[TEXT_NUMBER_MAX];
+    for (size_t i = 0; i < ticks->count; i++)
+        width = fmax(width, text_width(text_exact(ticks->values[i], label), SVG_TEXT - 1));
+    return width;
+}
+
+static void make_axes(const struct raw_curve *curve, struct axes *axes)
+{
+    struct range x = range_of(curve, true), y = range_of(curve, false);
+    bool log_y = scale_wants_log(y.low, y.high / 2);
+    double low = !log_y && y.low > 0 ? 0 : y.low;
+    axes->y = scale_make(low, y.high, log_y, BOTTOM, TOP, 5, &axes->y_ticks);
+    double left = widest(&axes->y_ticks) + 12;
+    axes->x = scale_make(x.low, x.high, curve->log_x, left, RIGHT, 6, &axes->x_ticks);
+    struct ticks points;
+    if (!ticks_at_points(curve, &points))
+        return;
+    axes->x_ticks = points;
+    if (curve->log_x) { /* and then no farther than the points */
+        axes->x.from = x.low;
+        axes->x.to = x.high;
+        axes->x.at += 8;
+        axes->x.end -= 8;
+    }
+}
+
+static void draw_axes(struct page *page, const struct raw_curve *curve, const struct axes *axes)
+{
+    char name[TEXT_AXIS_MAX], label[TEXT_NUMBER_MAX];
+    text_axis(curve->x, curve->x_unit, axes->x.log, name);
+    svg_axis_x(page, &axes->x, &axes->x_ticks, TOP, BOTTOM, name);
+    text_axis(curve->y, curve->y_unit, axes->y.log, name);
+    svg_text(page, "tick", 2, 13, ANCHOR_START, name);
+    double left = widest(&axes->y_ticks) + 6;
+    for (size_t i = 0; i < axes->y_ticks.count; i++) {
+        double y = scale_at(&axes->y, axes->y_ticks.values[i]);
+        svg_line(page, "grid", left + 4, y, RIGHT, y);
+        svg_text(page, "tick", left, y + 4, ANCHOR_END, text_exact(axes->y_ticks.values[i], label));
+    }
+}
+
+static void draw_line(struct page *page, const struct raw_line *line, const struct axes *axes,
+                      const char *class)
+{
+    (void)fprintf(page->out, "<path class=\"curve %s\" d=\"", class);
+    for (size_t i = 0; i < line->count; i++)
+        (void)fprintf(page->out, "%c%.1f %.1f", i ? 'L' : 'M',
+                      scale_at(&axes->x, line->points[i].x), scale_at(&axes->y, line->points[i].y));
+    (void)fputs("\"/>\n", page->out);
+    char mark[32];
+    (void)snprintf(mark, sizeof(mark), "mark %s", class);
+    for (size_t i = 0; i < line->count && !is_theory(line); i++)
+        svg_circle(page, mark, scale_at(&axes->x, line->points[i].x),
+                   scale_at(&axes->y, line->points[i].y), 3.5);
+}
+
+static void print_legend(struct page *page, const struct raw_curve *curve)
+{
+    char class[24];
+    (void)fputs("<p class=\"legend\">", page->out);
+    for (size_t i = 0; i < curve->count; i++) {
+        line_class(curve, i, class);
+        (void)fprintf(page->out, "<span><i class=\"line %s\"></i>", class);
+        text_escape(page->out, curve->lines[i].name);
+        (void)fputs("</span> ", page->out);
+    }
+    (void)fputs("</p>\n", page->out);
+}
+
+static void print_remark(struct page *page, const char *head, const char *text)
+{
+    if (!text[0])
+        return;
+    (void)fprintf(page->out, "<p class=\"remark\"><b>%s</b> ", head);
+    text_escape(page->out, text);
+    (void)fputs("</p>\n", page->out);
+}
+
+static void describe(FILE *out, const struct raw_curve *curve)
+{
+    char x[TEXT_NUMBER_MAX], y[TEXT_NUMBER_MAX];
+    for (size_t l = 0; l < curve->count; l++) {
+        const struct raw_line *line = &curve->lines[l];
+        text_escape(out, line->name);
+        for (size_t i = 0; i < line->count; i++)
+            (void)fprintf(out, "%s %s at %s", i ? "," : ":", text_number(line->points[i].y, y),
+                          text_number(line->points[i].x, x));
+        (void)fputs(". ", out);
+    }
+}
+
+void plot_curve(struct page *page, const struct raw_curve *curve)
+{
+    struct axes axes;
+    char class[24];
+    make_axes(curve, &axes);
+    (void)fputs("<figure>\n<figcaption><strong>", page->out);
+    text_escape(page->out, curve->title);
+    (void)fputs("</strong></figcaption>\n", page->out);
+    svg_begin(page, BOTTOM + SVG_AXIS_HEIGHT, curve->title);
+    describe(page->out, curve);
+    svg_described(page);
+    draw_axes(page, curve, &axes);
+    for (size_t i = 0; i < curve->count; i++) {
+        line_class(curve, i, class);
+        draw_line(page, &curve->lines[i], &axes, class);
+    }
+    svg_end(page);
+    print_legend(page, curve);
+    print_remark(page, "In theory", curve->theory);
+    print_remark(page, "What bends it", curve->bends);
+    (void)fputs("</figure>\n", page->out);
+}

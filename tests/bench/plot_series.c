@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/bench/plots.h"
+#include "tests/bench/text.h"
+
+#include <math.h>
+#include <string.h>
+#include <strings.h>
+
+#define ROW_HEIGHT 58.0
+#define LEFT       18.0
+#define RIGHT      (SVG_WIDTH - 18.0)
+#define DOTS_MAX   600
+
+unsigned plot_colour(const char *id, const char *name, size_t index)
+{
+    static const struct {
+        const char *word;
+        unsigned colour;
+    } known[] = {{"floor", 7},   {"qemu", 1},   {"firecracker", 2}, {"cloud", 3},
+                 {"busybox", 4}, {"luajit", 5}, {"thaw", 0}};
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (strcasestr(id, known[i].word))
+            return known[i].colour;
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (strcasestr(name, known[i].word))
+            return known[i].colour;
+    return (unsigned)(index % (SVG_COLOURS - 1));
+}
+
+/* Whether `s` is of the quantity of `first`. */
+static bool same_quantity(const struct raw_series *s, const struct raw_series *first)
+{
+    return strcmp(s->what, first->what) == 0 && strcmp(s->unit, first->unit) == 0;
+}
+
+/* A dot a sample, off its line by an amount that looks like chance: one path, so that a thousand of
+ * them stay small. */
+static void draw_dots(struct page *page, const struct scale *scale, const struct raw_series *s,
+                      double middle, unsigned colour)
+{
+    size_t n = s->summary.n, dots = n < DOTS_MAX ? n : DOTS_MAX;
+    (void)fprintf(page->out, "<path class=\"dots c%u\" d=\"", colour);
+    for (size_t i = 0; i < dots; i++) {
+        double value = s->sorted[dots == n ? i : i * (n - 1) / (dots - 1)];
+        double off = fmod((double)i * 0.61803398875, 1) - 0.5;
+        (void)fprintf(page->out, "M%.1f %.1fh0", scale_at(scale, value), middle + off * 16);
+    }
+    (void)fputs("\"/>\n", page->out);
+}
+
+static void draw_row(struct page *page, const struct scale *scale, const struct raw_series *s,
+                     double top, unsigned colour)
+{
+    char class[24], label[160], p50[TEXT_NUMBER_MAX], p95[TEXT_NUMBER_MAX], p99[TEXT_NUMBER_MAX];
+    const struct summary *of = &s->summary;
+    (void)snprintf(label, sizeof(label), "%s \u00b7 %s \u00b7 %s", text_number(of->p50, p50),
+                   text_number(of->p95, p95), text_number(of->p99, p99));
+    double width = text_width(label, SVG_TEXT);
+    svg_text_fit(page, "name", LEFT, top + 14, RIGHT - LEFT - width - 8, s->name);
+    svg_text(page, "value", RIGHT, top + 14, ANCHOR_END, label);
+
+    double middle = top + 35, at = scale_at(scale, of->p50), to = scale_at(scale, of->p95);
+    (void)snprintf(class, sizeof(class), "band c%u", colour);
+    svg_rect(page, class, at, middle - 11, to - at, 22);
+    draw_dots(page, scale, s, middle, colour);
+    (void)snprintf(class, sizeof(class), "whisker c%u", colour);
+    svg_line(page, class, to, middle, scale_at(scale, of->p99), middle);
+    svg_line(page, class, to, middle - 11, to, middle + 11);
+    svg_line(page, class, scale_at(scale, of->p99), middle - 6, scale_at(scale, of->p99),
+             middle + 6);
+    (void)snprintf(class, sizeof(class), "median c%u", colour);
+    svg_line(page, class, at, middle - 13, at, middle + 13);
+}
+
+static struct scale common_scale(const struct raw *raw, const struct raw_series *first,
+                                 struct ticks *ticks)
+{
+    double low = first->summary.min, high = first->summary.max;
+    for (size_t i = 0; i < raw->series_count; i++) {
+        if (!same_quantity(&raw->series[i], first))
+            continue;
+        low = fmin(low, raw->series[i].summary.min);
+        high = fmax(high, raw->series[i].summary.max);
+    }
+    bool log = scale_wants_log(low, high);
+    /* Zero is shown where it is near: then lengths can be compared. */
+    if (!log && low > 0 && low < high * 0.5)
+        low = 0;
+    return scale_make(low, high, log, LEFT, RIGHT, 6, ticks);
+}
+
+static void describe(FILE *out, const struct raw *raw, const struct raw_series *first)
+{
+    char p50[TEXT_NUMBER_MAX], p95[TEXT_NUMBER_MAX], p99[TEXT_NUMBER_MAX];
+    for (size_t i = 0; i < raw->series_count; i++) {
+        const struct raw_series *s = &raw->series[i];
+        if (!same_quantity(s, first))
+            continue;
+        text_escape(out, s->name);
+        (void)fprintf(out, ": p50 %s, p95 %s, p99 %s, n = %zu. ", text_number(s->summary.p50, p50),
+                      text_number(s->summary.p95, p95), text_number(s->summary.p99, p99),
+                      s->summary.n);
+    }
+}
+
+static void plot_quantity(struct page *page, const struct raw *raw, const struct raw_series *first)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < raw->series_count; i++)
+        rows += same_quantity(&raw->series[i], first);
+    struct ticks ticks;
+    struct scale scale = common_scale(raw, first, &ticks);
+    char axis[TEXT_AXIS_MAX];
+    text_axis(first->what, first->unit, scale.log, axis);
+
+    double bottom = (double)rows * ROW_HEIGHT + 2;
+    (void)fputs("<figure>\n<figcaption><strong>", page->out);
+    text_escape(page->out, first->what[0] ? first->what : raw->title);
+    (void)fputs("</strong>, ", page->out);
+    text_escape(page->out, first->unit);
+    (void)fputs(" <span class=\"key\">p50 \u00b7 p95 \u00b7 p99</span></figcaption>\n", page->out);
+    svg_begin(page, bottom + SVG_AXIS_HEIGHT, first->what[0] ? first->what : raw->title);
+    describe(page->out, raw, first);
+    svg_described(page);
+    svg_axis_x(page, &scale, &ticks, 22, bottom, axis);
+    size_t row = 0;
+    for (size_t i = 0; i < raw->series_count; i++)
+        if (same_quantity(&raw->series[i], first)) {
+            const struct raw_series *s = &raw->series[i];
+            draw_row(page, &scale, s, (double)row * ROW_HEIGHT, plot_colour(s->id, s->name, row));
+            row++;
+        }
+    svg_end(page);
+    (void)fputs("</figure>\n", page->out);
+}
+
+void plot_series(struct page *page, const struct raw *raw)
+{
+    for (size_t i = 0; i < raw->series_count; i++) {
+        size_t first = 0;
+        while (!same_quantity(&raw->series[first], &raw->series[i]))
+            first++;
+        if (first == i)
+            plot_quantity(page, raw, &raw->series[i]);
+    }
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What one part of the benchmarks left behind: a JSON file of build/bench/raw. The format is in
+ * docs/performance.md. Checked here once; all that follows can trust it: every number is finite,
+ * no list that must not be empty is, every id and key is a word of letters, digits, `_`, `-`, `.`.
+ * Texts may hold anything that is UTF-8.
+ */
+#ifndef THAW_TESTS_BENCH_RAW_H
+#define THAW_TESTS_BENCH_RAW_H
+
+#include "tests/bench/stats.h"
+#include "vmm/base/error.h"
+
+#include <jansson.h>
+
+struct raw_series {
+    const char *id, *name, *what, *unit; /* `what` may be "" */
+    bool lower;                          /* less is better */
+    double *values;                      /* in the order in which they were taken */
+    double *sorted;
+    struct summary summary;
+};
+
+struct raw_ratio {
+    const char *key, *name, *over, *under; /* ids of series */
+    bool has_goal, lower;
+    double goal;
+};
+
+struct raw_number {
+    const char *key, *name, *unit;
+    bool has_goal, lower;
+    double value, goal;
+};
+
+/* A name and a length, a moment, or a place. */
+struct raw_value {
+    const char *name;
+    double value; /* at least 0 */
+};
+
+/* A bar of phases, or a row of marks. */
+struct raw_row {
+    const char *name;
+    struct raw_value *values;
+    size_t count;
+};
+
+/* "stacks" and "timelines". */
+struct raw_rows {
+    const char *title, *unit;
+    struct raw_row *rows;
+    size_t count;
+};
+
+struct raw_point {
+    double x, y;
+};
+
+struct raw_line {
+    const char *name;
+    struct raw_point *points; /* by x */
+    size_t count;
+};
+
+struct raw_curve {
+    const char *title, *x, *x_unit, *y, *y_unit;
+    const char *theory, *bends; /* may be "" */
+    bool log_x;                 /* then every x is above 0 */
+    struct raw_line *lines;
+    size_t count;
+};
+
+struct raw_missing {
+    const char *key, *why;
+};
+
+/* All zeros: nothing. The texts live as long as `root`. */
+struct raw {
+    char *file; /* its name, without the folder */
+    char *text;
+    json_t *root;
+    const char *part, *title;
+    const json_t *host; /* an object of texts, numbers and booleans, or NULL */
+    struct raw_series *series;
+    struct raw_ratio *ratios;
+    struct raw_number *numbers;
+    struct raw_rows *stacks, *timelines;
+    struct raw_curve *curves;
+    struct raw_missing *missing;
+    size_t series_count, ratio_count, number_count, stack_count, timeline_count, curve_count,
+        missing_count;
+};
+
+/* Reads the file of at most 64 MiB at `path`. An error names the file and what of it is wrong;
+ * `raw` is then to be freed, too. */
+int raw_read(const char *path, struct raw *raw, struct thaw_error *err);
+
+void raw_free(struct raw *raw);
+
+const struct raw_series *raw_find_series(const struct raw *raw, const char *id);
+
+#endif

@@ -38,14 +38,15 @@ make_ticks() {
     (cd "$work/root" && echo init | cpio --quiet -o -H newc) >"$ticks"
 }
 
-# wait_for WORD FILE: at most a minute.
+# wait_for WORD FILE PID: at most a minute, and no longer than the process lives.
 wait_for() {
     local i
     for ((i = 0; i < 600; i++)); do
         ! grep -q "$1" "$2" 2>/dev/null || return 0
+        kill -0 "$3" 2>/dev/null || break
         sleep 0.1
     done
-    say "no $1 in a minute"
+    say "no $1 after $((i / 10)) s"
     return 1
 }
 
@@ -67,7 +68,7 @@ save_qemu() {
         <"$work/qemu.ask" >"$work/qemu.said" &
     pid=$!
     exec {ask}>"$work/qemu.ask"
-    if wait_for tick "$work/qemu.ticks"; then
+    if wait_for tick "$work/qemu.ticks" "$pid"; then
         [ -z "$capability" ] || echo "migrate_set_capability $capability on" >&"$ask"
         # Without the limit that it has for networks.
         printf '%s\n' "migrate_set_parameter max-bandwidth 100G" "migrate -d \"$uri\"" >&"$ask"

@@ -84,7 +84,7 @@ save_peer() {
     timeout 120 "${peer_command[@]}" "$(socket_option "$1")" "$work/peer.socket" \
         </dev/null >"$work/peer.ticks" 2>&1 &
     pid=$!
-    if wait_for tick "$work/peer.ticks" && "freeze_$1"; then rc=0; fi
+    if wait_for tick "$work/peer.ticks" "$pid" && "freeze_$1"; then rc=0; fi
     kill "$pid" 2>/dev/null || true
     wait "$pid" || true
     return $rc

@@ -52,11 +52,20 @@ static void exchange(int fd, char **argv, char answer[1024])
     answer[n > 0 ? n : 0] = '\0';
 }
 
-/* Whether the monitor has answered with a 2xx; its last answer is printed when it never did. */
-static bool ask(char **argv)
+static bool has_ended(pid_t pid)
+{
+    siginfo_t ended = {0};
+    return pid > 0 && waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           ended.si_pid == pid;
+}
+
+/* Whether the monitor has answered with a 2xx; its last answer is printed when it never did. `pid`
+ * is the monitor, or 0. */
+static bool ask(char **argv, pid_t pid)
 {
     char answer[1024] = "no answer";
-    for (uint64_t begun = clock_monotonic_ns(); clock_monotonic_ns() - begun < PATIENCE_NS;) {
+    uint64_t begun = clock_monotonic_ns();
+    while (clock_monotonic_ns() - begun < PATIENCE_NS && !has_ended(pid)) {
         int fd = connect_to(argv[1]);
         if (fd >= 0) {
             exchange(fd, argv, answer);
@@ -86,7 +95,7 @@ int main(int argc, char **argv)
             return 1;
         }
     }
-    bool done = ask(argv);
+    bool done = ask(argv, pid);
     if (pid > 0)
         waitpid(pid, NULL, 0);
     return !done;

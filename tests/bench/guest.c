@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What runs in the guests of scripts/bench-restore. As /init: a line a millisecond, for QEMU, whose
+ * What runs in the guests of scripts/bench. As /init: a line a millisecond, for the peers, whose
  * guest is saved while it runs. Otherwise: the one useful line, and with an argument a rest after
  * it that nothing ends.
  */

@@ -417,24 +417,6 @@ int disk_verify_image(const struct disk_record *record, unsigned number, const c
 
 /* ---- disk-N ------------------------------------------------------------------------------- */
 
-static int open_stored(const struct disk_record *record, int dir_fd, const char *name,
-                       struct thaw_error *err)
-{
-    uint64_t size = 0;
-    cleanup_close int fd = snapshot_open_file(dir_fd, name, &size, err);
-    if (fd < 0)
-        return fd;
-    if (size < record->stored_size)
-        return thaw_fail_as(err, THAW_FAIL_SNAPSHOT_SHORT, EINVAL,
-                            "%s: has %" PRIu64 " bytes instead of %" PRIu64, name, size,
-                            record->stored_size);
-    if (size > record->stored_size)
-        return thaw_fail_as(err, THAW_FAIL_SNAPSHOT, EINVAL,
-                            "%s: has %" PRIu64 " bytes instead of %" PRIu64, name, size,
-                            record->stored_size);
-    return take_fd(&fd);
-}
-
 int disk_verify(const struct disk_record *record, int dir_fd, unsigned number,
                 struct thaw_error *err)
 {
@@ -442,7 +424,7 @@ int disk_verify(const struct disk_record *record, int dir_fd, unsigned number,
         return 0;
     char name[FILE_MAX];
     file_name(number, name);
-    cleanup_close int fd = open_stored(record, dir_fd, name, err);
+    cleanup_close int fd = snapshot_open_exact(dir_fd, name, record->stored_size, err);
     if (fd < 0)
         return fd;
     struct disk_hash hash;
@@ -479,7 +461,7 @@ static int set_path(struct blk_config *config, const char *path, struct thaw_err
 static int set_layer(struct blk_config *config, const struct disk_record *record, int dir_fd,
                      const char *name, struct thaw_error *err)
 {
-    cleanup_close int fd = open_stored(record, dir_fd, name, err);
+    cleanup_close int fd = snapshot_open_exact(dir_fd, name, record->stored_size, err);
     if (fd < 0)
         return fd;
     cleanup_free struct overlay_layer *layer = malloc(sizeof(*layer));
@@ -503,7 +485,7 @@ static int set_stored_path(struct blk_config *config, int stored, struct thaw_er
 static int restore_stored_image(struct blk_config *config, const struct image *image, int dir_fd,
                                 const char *name, struct thaw_error *err)
 {
-    cleanup_close int fd = open_stored(image->record, dir_fd, name, err);
+    cleanup_close int fd = snapshot_open_exact(dir_fd, name, image->record->stored_size, err);
     if (fd < 0)
         return fd;
     if (check_ends(fd, image, err) < 0)

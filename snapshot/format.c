@@ -408,3 +408,18 @@ int snapshot_open_file(int dir_fd, const char *name, uint64_t *size, struct thaw
     *size = (uint64_t)st.st_size;
     return take_fd(&fd);
 }
+
+int snapshot_open_exact(int dir_fd, const char *name, uint64_t size, struct thaw_error *err)
+{
+    uint64_t seen = 0;
+    cleanup_close int fd = snapshot_open_file(dir_fd, name, &seen, err);
+    if (fd < 0)
+        return fd;
+    if (seen < size)
+        return thaw_fail_as(err, THAW_FAIL_SNAPSHOT_SHORT, EINVAL,
+                            "%s: %" PRIu64 " bytes, should be %" PRIu64, name, seen, size);
+    if (seen > size)
+        return thaw_fail_as(err, THAW_FAIL_SNAPSHOT, EINVAL, "%s: %" PRIu64 " bytes behind its end",
+                            name, seen - size);
+    return take_fd(&fd);
+}

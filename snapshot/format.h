@@ -132,4 +132,8 @@ int snapshot_open_directory(const char *path, struct thaw_error *err);
 /* Opens a file of it for reading: regular, no link. With its size. */
 int snapshot_open_file(int dir_fd, const char *name, uint64_t *size, struct thaw_error *err);
 
+/* The same for one that must have `size` bytes: THAW_FAIL_SNAPSHOT_SHORT for less,
+ * THAW_FAIL_SNAPSHOT for more. */
+int snapshot_open_exact(int dir_fd, const char *name, uint64_t size, struct thaw_error *err);
+
 #endif

@@ -4,7 +4,6 @@
 #include "vmm/base/file.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #define XXH_STATIC_LINKING_ONLY /* a hash's state on the stack */
 #include <xxhash.h>
@@ -71,23 +70,14 @@ static int damaged(struct thaw_error *err, const char *why)
     return thaw_fail_as(err, THAW_FAIL_SNAPSHOT, EINVAL, SNAPSHOT_INDEX ": %s", why);
 }
 
-static int read_file(struct blob *file, int dir_fd, uint64_t expected, struct thaw_error *err)
+static int read_file(struct blob *file, int dir_fd, uint64_t size, struct thaw_error *err)
 {
-    uint64_t size = 0;
-    cleanup_close int fd = snapshot_open_file(dir_fd, SNAPSHOT_INDEX, &size, err);
+    cleanup_close int fd = snapshot_open_exact(dir_fd, SNAPSHOT_INDEX, size, err);
     if (fd < 0)
         return fd;
-    if (size < expected)
-        return thaw_fail_as(err, THAW_FAIL_SNAPSHOT_SHORT, EINVAL,
-                            SNAPSHOT_INDEX ": %" PRIu64 " bytes, should be %" PRIu64, size,
-                            expected);
-    if (size > expected)
-        return damaged(err, "longer than it should be");
     file->data = malloc(size);
-    if (!file->data) {
-        thaw_fail(err, ENOMEM, SNAPSHOT_INDEX);
-        return -ENOMEM;
-    }
+    if (!file->data)
+        return thaw_fail(err, ENOMEM, SNAPSHOT_INDEX);
     file->size = file->capacity = size;
     if (file_pread_full(fd, file->data, size, 0, err) < 0)
         return thaw_context(err, SNAPSHOT_INDEX);

@@ -389,6 +389,22 @@ Test(snapshot_format, a_file_too_large_to_be_a_state_is_not_read)
     cr_assert_eq(err.failure, THAW_FAIL_SNAPSHOT);
 }
 
+Test(snapshot_format, a_file_of_another_size_is_short_or_too_long)
+{
+    int fd = openat(dir_fd, SNAPSHOT_STATE, O_WRONLY | O_CREAT, 0600);
+    cr_assert_eq(write(fd, "12345", 5), 5);
+    close(fd);
+    fd = snapshot_open_exact(dir_fd, SNAPSHOT_STATE, 5, &err);
+    cr_assert_geq(fd, 0, "%s", err.message);
+    close(fd);
+    cr_assert_lt(snapshot_open_exact(dir_fd, SNAPSHOT_STATE, 6, &err), 0);
+    cr_assert_eq(err.failure, THAW_FAIL_SNAPSHOT_SHORT);
+    cr_assert_str_eq(err.message, "state: 5 bytes, should be 6");
+    cr_assert_lt(snapshot_open_exact(dir_fd, SNAPSHOT_STATE, 4, &err), 0);
+    cr_assert_eq(err.failure, THAW_FAIL_SNAPSHOT);
+    cr_assert_str_eq(err.message, "state: 1 bytes behind its end");
+}
+
 static enum thaw_failure open_directory(const char *path)
 {
     err = (struct thaw_error){0};

@@ -7,11 +7,9 @@
 #include "snapshot/quiesce.h"
 #include "snapshot/stream.h"
 #include "vmm/base/clock.h"
-#include "vmm/base/file.h"
 #include "vmm/base/kvm.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/utsname.h>
 
@@ -285,15 +283,8 @@ static int finish_state(struct capture *c, struct machine *m, const struct guest
 
 static int write_state(struct capture *c, const struct blob *state, struct thaw_error *err)
 {
-    cleanup_close int fd = publish_create(&c->publish, SNAPSHOT_STATE, err);
-    if (fd < 0)
-        return fd;
-    int rc = file_write_full(fd, state->data, state->size, err);
-    if (rc < 0) {
-        thaw_reclassify(err, THAW_FAIL_IO);
-        return thaw_context(err, "snapshot: %s", SNAPSHOT_STATE);
-    }
-    return publish_commit(&c->publish, c->config.sync, err);
+    int rc = publish_blob(&c->publish, SNAPSHOT_STATE, state, err);
+    return rc < 0 ? rc : publish_commit(&c->publish, c->config.sync, err);
 }
 
 static int write_stream(struct capture *c, struct machine *m, const struct snapshot_parts *parts,

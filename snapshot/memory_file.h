@@ -26,6 +26,10 @@ int memory_map_encode(const struct memory_map *map, struct blob *to, struct thaw
  * and inside. THAW_FAIL_SNAPSHOT. */
 int memory_map_decode(struct memory_map *map, const void *bytes, size_t size,
                       struct thaw_error *err);
+/* The same for the section of a state. */
+int snapshot_map_read(const struct snapshot_state *state, struct memory_map *map,
+                      struct thaw_error *err);
+
 void memory_map_free(struct memory_map *map);
 #define cleanup_memory_map cleanup(memory_map_free)
 

@@ -138,6 +138,14 @@ int memory_map_decode(struct memory_map *map, const void *bytes, size_t size,
     return rc;
 }
 
+int snapshot_map_read(const struct snapshot_state *state, struct memory_map *map,
+                      struct thaw_error *err)
+{
+    size_t size;
+    const void *bytes = snapshot_section_get(state, SNAPSHOT_MEMORY_MAP, 0, &size, err);
+    return bytes ? memory_map_decode(map, bytes, size, err) : thaw_error_code(err);
+}
+
 void memory_map_free(struct memory_map *map)
 {
     page_runs_free(&map->data);

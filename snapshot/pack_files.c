@@ -2,19 +2,10 @@
 #include "snapshot/pack_files.h"
 
 #include "snapshot/disk_file.h"
-#include "vmm/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-
-int snapshot_map_read(const struct snapshot_state *state, struct memory_map *map,
-                      struct thaw_error *err)
-{
-    size_t size;
-    const void *bytes = snapshot_section_get(state, SNAPSHOT_MEMORY_MAP, 0, &size, err);
-    return bytes ? memory_map_decode(map, bytes, size, err) : thaw_error_code(err);
-}
 
 int snapshot_parts_read(int dir_fd, struct snapshot_parts *parts, struct thaw_error *err)
 {
@@ -35,15 +26,6 @@ void snapshot_parts_free(struct snapshot_parts *parts)
     memory_index_free(&parts->index);
     memory_map_free(&parts->map);
     snapshot_state_free(&parts->state);
-}
-
-int publish_blob(const struct publish *publish, const char *name, const struct blob *blob,
-                 struct thaw_error *err)
-{
-    cleanup_close int fd = publish_create(publish, name, err);
-    if (fd < 0)
-        return fd;
-    return file_write_full(fd, blob->data, blob->size, err) < 0 ? thaw_context(err, "%s", name) : 0;
 }
 
 int publish_memory(const struct publish *publish, const struct memory_map *map,

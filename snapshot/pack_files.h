@@ -18,14 +18,6 @@ int snapshot_parts_read(int dir_fd, struct snapshot_parts *parts, struct thaw_er
 void snapshot_parts_free(struct snapshot_parts *parts);
 #define cleanup_snapshot_parts cleanup(snapshot_parts_free)
 
-/* The section SNAPSHOT_MEMORY_MAP of a state. */
-int snapshot_map_read(const struct snapshot_state *state, struct memory_map *map,
-                      struct thaw_error *err);
-
-/* Creates the file with these bytes in it. */
-int publish_blob(const struct publish *publish, const char *name, const struct blob *blob,
-                 struct thaw_error *err);
-
 /* Creates `memory`, as long as the map says and all zeros. Returns the descriptor. */
 int publish_memory(const struct publish *publish, const struct memory_map *map,
                    struct thaw_error *err);

@@ -287,6 +287,15 @@ int publish_create(const struct publish *publish, const char *name, struct thaw_
     return fd;
 }
 
+int publish_blob(const struct publish *publish, const char *name, const struct blob *blob,
+                 struct thaw_error *err)
+{
+    cleanup_close int fd = publish_create(publish, name, err);
+    if (fd < 0)
+        return fd;
+    return file_write_full(fd, blob->data, blob->size, err) < 0 ? thaw_context(err, "%s", name) : 0;
+}
+
 /* ---- putting it in its place -------------------------------------------------------------- */
 
 static int sync_file(void *ctx, int dir_fd, const char *name)

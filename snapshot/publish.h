@@ -11,6 +11,7 @@
 #ifndef THAW_SNAPSHOT_PUBLISH_H
 #define THAW_SNAPSHOT_PUBLISH_H
 
+#include "vmm/base/blob.h"
 #include "vmm/base/cleanup.h"
 #include "vmm/base/error.h"
 
@@ -44,6 +45,10 @@ int publish_begin_scratch(struct publish *publish, struct thaw_error *err);
 /* Creates a file (0600, for reading and writing) in the temporary directory; one of this name must
  * not be there yet. Returns the descriptor, owned by the caller. THAW_FAIL_IO. */
 int publish_create(const struct publish *publish, const char *name, struct thaw_error *err);
+
+/* Creates a file with these bytes in it. THAW_FAIL_IO. */
+int publish_blob(const struct publish *publish, const char *name, const struct blob *blob,
+                 struct thaw_error *err);
 
 /*
  * Puts the directory in its place. An old snapshot that is there is exchanged with it in one step

@@ -33,10 +33,7 @@ static int decode_sections(struct restore *r, struct thaw_error *err)
     int rc = snapshot_meta_decode(&r->meta, bytes, size, err);
     if (rc < 0)
         return rc;
-    bytes = snapshot_section_get(&r->state, SNAPSHOT_MEMORY_MAP, 0, &size, err);
-    if (!bytes)
-        return thaw_error_code(err);
-    rc = memory_map_decode(&r->map, bytes, size, err);
+    rc = snapshot_map_read(&r->state, &r->map, err);
     if (rc == 0 && r->map.pages * GUEST_PAGE_SIZE != r->meta.memory_size)
         return thaw_fail_as(err, THAW_FAIL_SNAPSHOT, EINVAL,
                             "snapshot: meta and memory map speak of different memory");

@@ -126,16 +126,19 @@ static int go_on(struct quiesce *q, struct thaw_error *err)
 
 static int give_up(const struct quiesce *q, struct thaw_error *err)
 {
-    const struct quiesce_view *v = &q->view;
-    const char *why = v->asked && !v->answered ? "init did not answer"
-                      : q->in_flight           ? q->in_flight
-                                               : "a virtual CPU did not come to rest";
+    const char *who = "a virtual CPU", *what = "did not come to rest";
+    if (q->in_flight) {
+        who = q->in_flight;
+        what = "had bytes in flight";
+    }
+    if (q->view.asked && !q->view.answered) {
+        who = "init";
+        what = "did not answer";
+    }
     return thaw_fail_as(err, THAW_FAIL_QUIESCE, EBUSY,
-                        "guest: not quiet within %llu ms: %s%s; no snapshot was taken",
-                        (unsigned long long)(QUIESCE_DEADLINE_MS + q->config->quiesce_ms), why,
-                        v->asked && !v->answered ? ""
-                        : q->in_flight           ? " had bytes in flight"
-                                                 : "");
+                        "guest: not quiet within %llu ms: %s %s; no snapshot was taken",
+                        (unsigned long long)(QUIESCE_DEADLINE_MS + q->config->quiesce_ms), who,
+                        what);
 }
 
 static int take_step(struct quiesce *q, enum quiesce_step step, struct thaw_error *err)

@@ -176,7 +176,7 @@ int memory_load_begin(struct memory_load **out, const struct guest_memory *memor
     load->read_fd = -1;
     load->map = source->map;
 
-    /* Mappings first: guest memory asks for huge pages, and a read into a range that is not cut
+    /* Mappings first: where the host gives huge pages unasked, a read into a range that is not cut
      * into its pieces yet would get, and clear, 2 MiB for each run. */
     if (map_all(load, plan, err) < 0 ||
         page_runs_append(&load->populate, &plan->populate, err) < 0 ||

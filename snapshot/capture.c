@@ -218,15 +218,10 @@ static int add_arch_sections(const struct arch_state *state, struct snapshot_wri
     return rc;
 }
 
-static int save_vcpus(struct vm *vm, struct snapshot_parts *parts, struct thaw_error *err)
+static int save_vcpus(const struct vm *vm, struct snapshot_parts *parts, struct thaw_error *err)
 {
     cleanup_arch_state struct arch_state state = {0};
-    int fds[ARCH_VCPUS_MAX];
-    for (unsigned i = 0; i < vm->vcpu_count; i++)
-        fds[i] = vm->vcpus[i].fd;
-    const struct arch_machine machine = {
-        .kvm_fd = vm->kvm_fd, .vm_fd = vm->fd, .vcpu_count = vm->vcpu_count, .vcpu_fds = fds};
-    int rc = arch_state_save(&machine, &state, err);
+    int rc = vm_state_save(vm, &state, err);
     if (rc < 0)
         return rc;
     parts->meta.omitted_count = state.omitted_count;

@@ -96,32 +96,33 @@ static int make_plan(struct restore *r, struct thaw_error *err)
 }
 
 /* The sections of the vCPUs, as they are in the file. */
-static int view_state(const struct restore *r, struct arch_state_view *view, struct thaw_error *err)
+static int view_state(struct restore *r, struct thaw_error *err)
 {
+    const struct snapshot_state *state = &r->state;
+    struct arch_state_view *view = &r->view;
     const void **data;
-    *view = (struct arch_state_view){.vcpu_count = r->meta.vcpus};
+    view->vcpu_count = r->meta.vcpus;
     for (unsigned i = 0; i < r->meta.vcpus; i++) {
         data = &view->cpuid[i].data;
-        *data = snapshot_section_get(&r->state, SNAPSHOT_CPUID, i, &view->cpuid[i].size, err);
+        *data = snapshot_section_get(state, SNAPSHOT_CPUID, i, &view->cpuid[i].size, err);
         if (!*data)
             return thaw_error_code(err);
         data = &view->vcpu[i].data;
-        *data = snapshot_section_get(&r->state, SNAPSHOT_VCPU, i, &view->vcpu[i].size, err);
+        *data = snapshot_section_get(state, SNAPSHOT_VCPU, i, &view->vcpu[i].size, err);
         if (!*data)
             return thaw_error_code(err);
     }
-    view->vm.data = snapshot_section_get(&r->state, SNAPSHOT_VM, 0, &view->vm.size, err);
+    view->vm.data = snapshot_section_get(state, SNAPSHOT_VM, 0, &view->vm.size, err);
     return view->vm.data ? 0 : thaw_error_code(err);
 }
 
 static int check_host(struct restore *r, struct thaw_error *err)
 {
-    struct arch_state_view view;
-    int rc = view_state(r, &view, err);
+    int rc = view_state(r, err);
     if (rc < 0)
         return rc;
     r->kvm_fd = kvm_open(err);
-    return r->kvm_fd < 0 ? r->kvm_fd : arch_state_check(r->kvm_fd, &view, err);
+    return r->kvm_fd < 0 ? r->kvm_fd : arch_state_check(r->kvm_fd, &r->view, err);
 }
 
 int restore_open(struct restore *r, const struct restore_config *config, struct thaw_error *err)
@@ -314,26 +315,10 @@ static int read_stream(struct restore *r, const struct guest_memory *memory, str
 
 static int finish_memory(struct restore *r, struct thaw_error *err)
 {
-    return r->load ? memory_load_wait(r->load, &r->stats, err) : 0;
+    return r->load ? memory_load_wait(r->load, NULL, err) : 0;
 }
 
 /* ---- the machine -------------------------------------------------------------------------- */
-
-static int load_state(struct restore *r, struct machine *m, struct thaw_error *err)
-{
-    struct arch_state_view view;
-    int fds[ARCH_VCPUS_MAX];
-    int rc = view_state(r, &view, err);
-    if (rc < 0)
-        return rc;
-    for (unsigned i = 0; i < m->vm->vcpu_count; i++)
-        fds[i] = m->vm->vcpus[i].fd;
-    const struct arch_machine machine = {.kvm_fd = m->vm->kvm_fd,
-                                         .vm_fd = m->vm->fd,
-                                         .vcpu_count = m->vm->vcpu_count,
-                                         .vcpu_fds = fds};
-    return arch_state_load(&machine, &view, r->config.clock, err);
-}
 
 static int load_devices(struct restore *r, struct machine *m, struct thaw_error *err)
 {
@@ -422,7 +407,8 @@ static int build(struct restore *r, const struct mailbox_content *mailbox,
     if (rc == 0)
         rc = passed(&times->memory_ns, finish_memory(r, err));
     if (rc == 0)
-        rc = passed(&times->state_ns, load_state(r, *machine, err));
+        rc =
+            passed(&times->state_ns, vm_state_load((*machine)->vm, &r->view, r->config.clock, err));
     if (rc == 0)
         rc = passed(&times->devices_ns, load_devices(r, *machine, err));
     if (rc == 0 && !r->config.hold)

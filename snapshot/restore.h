@@ -59,6 +59,7 @@ struct restore {
     struct stream_reader *stream;
     bool packed;
     struct snapshot_state state;
+    struct arch_state_view view; /* of `state`; filled by restore_build() */
     struct snapshot_meta meta;
     struct memory_map map;
     bool has_working_set;
@@ -66,7 +67,6 @@ struct restore {
     struct restore_plan plan;
     struct memory_load *load;
     struct recorder *recorder;
-    struct memory_load_stats stats;
     struct machine_devices devices; /* what the machine is built with */
     struct restore_times times;
 };

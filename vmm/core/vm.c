@@ -184,6 +184,29 @@ bool vm_is_idle(struct vm *vm)
     return idle;
 }
 
+static struct arch_machine describe(const struct vm *vm, int fds[ARCH_VCPUS_MAX])
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        fds[i] = vm->vcpus[i].fd;
+    return (struct arch_machine){
+        .kvm_fd = vm->kvm_fd, .vm_fd = vm->fd, .vcpu_count = vm->vcpu_count, .vcpu_fds = fds};
+}
+
+int vm_state_save(const struct vm *vm, struct arch_state *state, struct thaw_error *err)
+{
+    int fds[ARCH_VCPUS_MAX];
+    const struct arch_machine machine = describe(vm, fds);
+    return arch_state_save(&machine, state, err);
+}
+
+int vm_state_load(const struct vm *vm, const struct arch_state_view *view, enum arch_clock clock,
+                  struct thaw_error *err)
+{
+    int fds[ARCH_VCPUS_MAX];
+    const struct arch_machine machine = describe(vm, fds);
+    return arch_state_load(&machine, view, clock, err);
+}
+
 void vm_end(struct vm *vm, enum vm_end_kind kind, int status, const char *detail)
 {
     pthread_mutex_lock(&vm->end_lock);

@@ -120,6 +120,11 @@ int vm_resume(struct vm *vm, struct thaw_error *err);
 /* While paused: whether every vCPU waits for an interrupt or was never started. */
 bool vm_is_idle(struct vm *vm);
 
+/* While paused, or before the first start: arch_state_save() and arch_state_load() of this VM. */
+int vm_state_save(const struct vm *vm, struct arch_state *state, struct thaw_error *err);
+int vm_state_load(const struct vm *vm, const struct arch_state_view *view, enum arch_clock clock,
+                  struct thaw_error *err);
+
 /* Records why the guest ended and wakes the owner. The first call wins. `detail` may be NULL. */
 void vm_end(struct vm *vm, enum vm_end_kind kind, int status, const char *detail);
 

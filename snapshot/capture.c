@@ -31,7 +31,7 @@ static double ms_between(uint64_t from_ns, uint64_t to_ns)
 
 static bool is_stream(const struct capture *c)
 {
-    return strcmp(c->config.want.out_path, "-") == 0;
+    return snapshot_is_stream(c->config.want.out_path);
 }
 
 /* ---- before ------------------------------------------------------------------------------- */

@@ -12,6 +12,8 @@
 
 #include "vmm/base/blob.h"
 
+#include <stdbool.h>
+
 #define SNAPSHOT_MAGIC "THAWSNAP" /* 8 bytes, no NUL */
 #define SNAPSHOT_MAJOR 1u         /* an older thaw refuses a higher one */
 #define SNAPSHOT_MINOR 0u         /* an older thaw reads a higher one */
@@ -124,6 +126,12 @@ const char *snapshot_section_name(uint32_t type);
 
 void snapshot_state_free(struct snapshot_state *state);
 #define cleanup_snapshot_state cleanup(snapshot_state_free)
+
+/* Whether `path` is "-", which stands for a stream on stdin or stdout; NULL is not. */
+static inline bool snapshot_is_stream(const char *path)
+{
+    return path && path[0] == '-' && path[1] == '\0';
+}
 
 /* Opens a snapshot's directory: a real one, not a link (THAW_FAIL_SNAPSHOT_LINK). Returns the
  * descriptor (O_PATH is not enough: files are created in it). */

@@ -16,7 +16,7 @@
 
 static int open_source(struct restore *r, struct thaw_error *err)
 {
-    if (strcmp(r->config.path, "-") == 0)
+    if (snapshot_is_stream(r->config.path))
         return stream_open(r->config.stream_fd, &r->stream, &r->state, err);
     r->dir_fd = snapshot_open_directory(r->config.path, err);
     if (r->dir_fd < 0)

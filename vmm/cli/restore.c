@@ -13,14 +13,9 @@
 #include <fcntl.h>
 #include <string.h>
 
-static bool streams_snapshot(const struct restore_options *o)
-{
-    return o->snapshot.want.out_path && strcmp(o->snapshot.want.out_path, "-") == 0;
-}
-
 static bool reads_stdin(const struct restore_options *o)
 {
-    return strcmp(o->config.path, "-") == 0;
+    return snapshot_is_stream(o->config.path);
 }
 
 /* ---- what this clone is told -------------------------------------------------------------- */
@@ -221,7 +216,7 @@ static int verify(struct restore *restore, struct thaw_error *err)
 /* As under `thaw run`: a kernel alone has only its console to speak. */
 static void place_console(struct restore *restore, const struct restore_options *o)
 {
-    if (!o->console && !streams_snapshot(o) && !restore->meta.has_mailbox)
+    if (!o->console && !snapshot_takes_stdout(&o->snapshot) && !restore->meta.has_mailbox)
         restore->config.console_fd = STDOUT_FILENO;
 }
 
@@ -265,11 +260,11 @@ static int restore_and_run(struct run *run, struct thaw_error *err)
     config.stream_fd = STDIN_FILENO;
     config.end_fd = end_fd;
     config.console_fd = console_fd;
-    config.console_moves = !o->console && !streams_snapshot(o);
-    config.ports =
-        (struct ports_config){.stdin_fd = input_fd,
-                              .stdout_fd = streams_snapshot(o) ? STDERR_FILENO : STDOUT_FILENO,
-                              .stderr_fd = STDERR_FILENO};
+    config.console_moves = !o->console && !snapshot_takes_stdout(&o->snapshot);
+    config.ports = (struct ports_config){
+        .stdin_fd = input_fd,
+        .stdout_fd = snapshot_takes_stdout(&o->snapshot) ? STDERR_FILENO : STDOUT_FILENO,
+        .stderr_fd = STDERR_FILENO};
     return run_with(run, &config, input_fd, err);
 }
 

@@ -218,7 +218,7 @@ static int take_path(struct restore_options *o, int argc, char **argv, struct th
     if (o->config.record && (snapshot_is_wanted(&o->snapshot.want) || o->explain))
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "record-workingset: does not go with --snapshot-* and --explain");
-    if (strcmp(o->config.path, "-") == 0 && (o->config.mode != RESTORE_AUTO || o->explain))
+    if (snapshot_is_stream(o->config.path) && (o->config.mode != RESTORE_AUTO || o->explain))
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "restore -: a stream comes as it comes: no --memory, no --explain");
     return snapshot_options_check(&o->snapshot, err);

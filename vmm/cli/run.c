@@ -23,19 +23,13 @@ static int check_host(const struct run_options *o, struct thaw_error *err)
                         "guest; use the nested rig: scripts/nested build/thaw run ...");
 }
 
-/* Stdout is taken by the snapshot. */
-static bool streams_snapshot(const struct run_options *o)
-{
-    return o->snapshot.want.out_path && strcmp(o->snapshot.want.out_path, "-") == 0;
-}
-
 /* A workload's stdout has nothing in it but what the workload writes there; the kernel's last words
  * are on stderr. A kernel alone has only its console to speak. */
 static int open_console(const struct run_options *o, struct thaw_error *err)
 {
     if (o->console)
         return cli_open_console(o->console, err);
-    return o->bundle || streams_snapshot(o) ? STDERR_FILENO : STDOUT_FILENO;
+    return o->bundle || snapshot_takes_stdout(&o->snapshot) ? STDERR_FILENO : STDOUT_FILENO;
 }
 
 /* What a workload gets without asking: its standard streams; random numbers, at a rate that no
@@ -122,7 +116,8 @@ static int run_guest(const struct run_options *o, const struct guest_files *file
 
     struct machine_devices devices = o->devices;
     if (o->bundle)
-        add_usual_devices(&devices, streams_snapshot(o) ? STDERR_FILENO : STDOUT_FILENO);
+        add_usual_devices(&devices,
+                          snapshot_takes_stdout(&o->snapshot) ? STDERR_FILENO : STDOUT_FILENO);
     int rc = add_root_disk(&devices, files->bundle, err);
     if (rc < 0)
         return rc;
@@ -136,7 +131,7 @@ static int run_guest(const struct run_options *o, const struct guest_files *file
         .mailbox = o->bundle ? &mailbox : NULL,
         .devices = &devices,
         .console_fd = console_fd,
-        .console_moves = o->bundle && !o->console && !streams_snapshot(o),
+        .console_moves = o->bundle && !o->console && !snapshot_takes_stdout(&o->snapshot),
     };
     cleanup_capture struct capture capture = {.publish = PUBLISH_NONE};
     bool wanted = snapshot_is_wanted(&o->snapshot.want);

@@ -78,11 +78,6 @@ static int inspect(int argc, char **argv, struct thaw_error *err)
     return rc != 0 ? rc : inspect_print(a.from, a.json, err);
 }
 
-static bool is_stream(const char *name)
-{
-    return strcmp(name, "-") == 0; // NOLINT(clang-analyzer-core.NonNullParamChecker)
-}
-
 static int verify(int argc, char **argv, struct thaw_error *err)
 {
     static const char help[] =
@@ -93,7 +88,7 @@ static int verify(int argc, char **argv, struct thaw_error *err)
     int rc = parse(&a, 1, help, argc, argv, err);
     if (rc != 0)
         return rc;
-    if (is_stream(a.from))
+    if (snapshot_is_stream(a.from))
         return usage(err, argv[0], "a stream is checked by what reads it: restore or unpack");
     struct restore restore;
     const struct restore_config config = {.path = a.from, .stream_fd = STDIN_FILENO};
@@ -113,7 +108,7 @@ static int verify(int argc, char **argv, struct thaw_error *err)
 
 static int done(const struct arguments *a)
 {
-    if (a->json && !is_stream(a->to))
+    if (a->json && !snapshot_is_stream(a->to))
         printf("{\"ok\":true}\n");
     return 0;
 }
@@ -136,12 +131,12 @@ static int pack(int argc, char **argv, struct thaw_error *err)
     cleanup_close int dir_fd = snapshot_open_directory(a.from, err);
     if (dir_fd < 0)
         return dir_fd;
-    if (packed_is(dir_fd) && !is_stream(a.to))
+    if (packed_is(dir_fd) && !snapshot_is_stream(a.to))
         return usage(err, argv[0], "the snapshot is packed already");
-    if (is_stream(a.to) && isatty(STDOUT_FILENO))
+    if (snapshot_is_stream(a.to) && isatty(STDOUT_FILENO))
         return usage(err, argv[0], "a stream is no text for a terminal: use a pipe");
-    rc = is_stream(a.to) ? snapshot_pack_stream(dir_fd, STDOUT_FILENO, &options, err)
-                         : snapshot_pack(dir_fd, a.to, &options, err);
+    rc = snapshot_is_stream(a.to) ? snapshot_pack_stream(dir_fd, STDOUT_FILENO, &options, err)
+                                  : snapshot_pack(dir_fd, a.to, &options, err);
     return rc < 0 ? rc : done(&a);
 }
 
@@ -157,7 +152,7 @@ static int unpack(int argc, char **argv, struct thaw_error *err)
         return rc;
     struct progress progress = progress_of("unpack", 0);
     struct pack_options options = {.sync = a.sync, .progress = progress_pages, .ctx = &progress};
-    if (is_stream(a.from)) {
+    if (snapshot_is_stream(a.from)) {
         rc = snapshot_unpack_stream(STDIN_FILENO, a.to, &options, err);
         return rc < 0 ? rc : done(&a);
     }

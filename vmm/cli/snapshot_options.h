@@ -4,6 +4,7 @@
 #ifndef THAW_CLI_SNAPSHOT_OPTIONS_H
 #define THAW_CLI_SNAPSHOT_OPTIONS_H
 
+#include "snapshot/format.h"
 #include "snapshot/trigger.h"
 #include "vmm/base/error.h"
 
@@ -44,6 +45,11 @@ int snapshot_option_set(struct snapshot_options *options, int option, struct tha
 
 /* Whether they make sense together. */
 int snapshot_options_check(const struct snapshot_options *options, struct thaw_error *err);
+
+static inline bool snapshot_takes_stdout(const struct snapshot_options *options)
+{
+    return snapshot_is_stream(options->want.out_path);
+}
 
 /* Their lines of `--help`. */
 extern const char snapshot_options_help[];

@@ -24,11 +24,6 @@ struct snapshot_parts {
     struct blob state, index; /* index: of a stream */
 };
 
-static double ms_between(uint64_t from_ns, uint64_t to_ns)
-{
-    return to_ns > from_ns ? (double)(to_ns - from_ns) / 1e6 : 0;
-}
-
 static bool is_stream(const struct capture *c)
 {
     return snapshot_is_stream(c->config.want.out_path);
@@ -337,7 +332,7 @@ static int write_snapshot(struct capture *c, struct machine *m,
 {
     int rc = save_machine(c, m, parts, err);
     uint64_t saved_ns = clock_monotonic_ns();
-    c->report.times.capture_ms = ms_between(paused_ns, saved_ns);
+    c->report.times.capture_ms = clock_ms_between(paused_ns, saved_ns);
     if (rc == 0)
         rc = write_rest(c, m, seen, parts, err);
     c->report.memory_bytes = parts->map.pages * GUEST_PAGE_SIZE;
@@ -376,10 +371,10 @@ int capture_take(struct capture *c, struct machine *m, enum snapshot_trigger tri
     report->trigger = trigger;
     report->point = point_of(&quiesce, &quiet);
     report->pauses = quiet.pauses;
-    report->times =
-        (struct snapshot_times){.boot_ms = ms_between(c->config.started_ns, m->vm->first_run_ns),
-                                .trigger_ms = ms_between(m->vm->first_run_ns, fired_ns),
-                                .quiesce_ms = ms_between(fired_ns, quiet.paused_ns)};
+    report->times = (struct snapshot_times){
+        .boot_ms = clock_ms_between(c->config.started_ns, m->vm->first_run_ns),
+        .trigger_ms = clock_ms_between(m->vm->first_run_ns, fired_ns),
+        .quiesce_ms = clock_ms_between(fired_ns, quiet.paused_ns)};
 
     struct snapshot_parts *parts = calloc(1, sizeof(*parts));
     if (!parts)

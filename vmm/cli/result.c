@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/cli/result.h"
 
+#include "vmm/base/clock.h"
+
 #include <jansson.h>
 #include <stddef.h>
 #include <string.h>
@@ -84,11 +86,6 @@ static json_t *marks_json(const struct run_result *r)
     return marks;
 }
 
-static double ms(uint64_t from_ns, uint64_t to_ns)
-{
-    return to_ns > from_ns ? (double)(to_ns - from_ns) / 1e6 : 0;
-}
-
 static json_t *capture_json(const struct capture_report *c)
 {
     if (!c->taken)
@@ -124,7 +121,7 @@ static double phase_ms(const struct restore_times *times, size_t phase)
     uint64_t from, to;
     memcpy(&from, (const char *)times + phases[phase].from, sizeof(from));
     memcpy(&to, (const char *)times + phases[phase].to, sizeof(to));
-    return from ? ms(from, to) : 0;
+    return from ? clock_ms_between(from, to) : 0;
 }
 
 static json_t *restore_json(const struct run_result *r)
@@ -134,14 +131,15 @@ static json_t *restore_json(const struct run_result *r)
     json_t *load = json_object();
     for (size_t i = 0; i < PHASES; i++)
         json_object_set_new(load, phases[i].name, json_real(phase_ms(&r->restore, i)));
-    return json_pack("{s:f, s:o, s:f, s:f, s:I, s:I, s:f, s:I, s:f}", "load_ms",
-                     ms(r->started_ns, r->first_run_ns), "load_phases_ms", load,
-                     "first_instruction_ms", ms(r->started_ns, r->first_exit_ns), "first_byte_ms",
-                     ms(r->started_ns, first_byte_ns(r)), "minor_faults",
-                     (json_int_t)r->minor_faults, "major_faults", (json_int_t)r->major_faults,
-                     "kernel_ms", (double)r->system_ns / 1e6, "exits_to_exec",
-                     (json_int_t)(r->exits_to_exec ? r->exits_to_exec - 1 : 0), "init_ms",
-                     r->guest.resumed_ns ? ms(r->guest.resumed_ns, r->guest.exec_ns) : 0);
+    return json_pack(
+        "{s:f, s:o, s:f, s:f, s:I, s:I, s:f, s:I, s:f}", "load_ms",
+        clock_ms_between(r->started_ns, r->first_run_ns), "load_phases_ms", load,
+        "first_instruction_ms", clock_ms_between(r->started_ns, r->first_exit_ns), "first_byte_ms",
+        clock_ms_between(r->started_ns, first_byte_ns(r)), "minor_faults",
+        (json_int_t)r->minor_faults, "major_faults", (json_int_t)r->major_faults, "kernel_ms",
+        (double)r->system_ns / 1e6, "exits_to_exec",
+        (json_int_t)(r->exits_to_exec ? r->exits_to_exec - 1 : 0), "init_ms",
+        r->guest.resumed_ns ? clock_ms_between(r->guest.resumed_ns, r->guest.exec_ns) : 0);
 }
 
 void result_print_capture(const struct capture_report *c, const char *path)
@@ -156,12 +154,13 @@ void result_print_capture(const struct capture_report *c, const char *path)
 
 void result_print_timing(const struct run_result *r)
 {
-    fprintf(stderr, "thaw: load %.3f ms (", ms(r->started_ns, r->first_run_ns));
+    fprintf(stderr, "thaw: load %.3f ms (", clock_ms_between(r->started_ns, r->first_run_ns));
     for (size_t i = 0; i < PHASES; i++)
         fprintf(stderr, "%s%s %.3f", i ? ", " : "", phases[i].name, phase_ms(&r->restore, i));
-    fprintf(stderr, "), first instruction %.3f ms, ", ms(r->started_ns, r->first_exit_ns));
+    fprintf(stderr, "), first instruction %.3f ms, ",
+            clock_ms_between(r->started_ns, r->first_exit_ns));
     if (first_byte_ns(r))
-        fprintf(stderr, "first byte %.3f ms, ", ms(r->started_ns, first_byte_ns(r)));
+        fprintf(stderr, "first byte %.3f ms, ", clock_ms_between(r->started_ns, first_byte_ns(r)));
     fprintf(stderr, "faults %llu and %llu from disk, %.3f ms in the host's kernel\n",
             (unsigned long long)r->minor_faults, (unsigned long long)r->major_faults,
             (double)r->system_ns / 1e6);

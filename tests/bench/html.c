@@ -187,9 +187,11 @@ static void print_measured(FILE *out, const struct figure *f)
     char value[TEXT_NUMBER_MAX], low[TEXT_NUMBER_MAX], high[TEXT_NUMBER_MAX];
     (void)fprintf(out, "<td>%s", value_text(f, value));
     print_unit(out, f->unit);
+    if (figure_has_interval(f))
+        (void)fprintf(out, "<small>%s to %s</small>", text_ratio(f->interval.low, low),
+                      text_ratio(f->interval.high, high));
     if (f->is_ratio)
-        (void)fprintf(out, "<small>%s to %s, n = %zu</small>", text_ratio(f->interval.low, low),
-                      text_ratio(f->interval.high, high), f->n);
+        (void)fprintf(out, "<small>n = %zu</small>", f->n);
     (void)fputs("</td><td>", out);
     if (f->has_goal)
         (void)fprintf(out, "%s %s", f->lower ? "\u2264" : "\u2265", text_exact(f->goal, value));
@@ -199,20 +201,24 @@ static void print_measured(FILE *out, const struct figure *f)
     print_verdict(out, f);
 }
 
+/* A narrow screen may break it after each `_`. */
+static void print_key(FILE *out, const char *key)
+{
+    (void)fputs("<small>", out);
+    for (; *key; key++) {
+        (void)fputc(*key, out);
+        (void)fputs(*key == '_' ? "<wbr>" : "", out);
+    }
+    (void)fputs("</small>", out);
+}
+
 static void print_figure(FILE *out, const struct figure *f)
 {
     (void)fputs("<tr><th scope=\"row\">", out);
     text_escape(out, f->name);
-    (void)fputs("<small>", out);
-    text_escape(out, f->key);
-    (void)fputs("</small></th>", out);
-    if (f->verdict == VERDICT_NOT_MEASURED) {
-        (void)fputs("<td class=\"why\" colspan=\"3\">not measured<small>", out);
-        text_escape(out, f->why);
-        (void)fputs("</small></td>", out);
-    } else {
-        print_measured(out, f);
-    }
+    print_key(out, f->key);
+    (void)fputs("</th>", out);
+    print_measured(out, f);
     (void)fputs("</tr>\n", out);
 }
 
@@ -283,11 +289,12 @@ static void print_missing(FILE *out, const struct raw *raw)
         return;
     (void)fputs(
         "<div class=\"card scroll\"><table><caption>Not measured here</caption>\n<thead><tr>"
-        "<th scope=\"col\">figure</th><th scope=\"col\">why</th></tr></thead>\n<tbody>\n",
+        "<th scope=\"col\">figure</th><th scope=\"col\" "
+        "class=\"left\">why</th></tr></thead>\n<tbody>\n",
         out);
     for (size_t i = 0; i < raw->missing_count; i++) {
         (void)fputs("<tr><th scope=\"row\">", out);
-        text_escape(out, raw->missing[i].key);
+        print_key(out, raw->missing[i].key);
         (void)fputs("</th><td class=\"why\">", out);
         text_escape(out, raw->missing[i].why);
         (void)fputs("</td></tr>\n", out);
@@ -310,20 +317,6 @@ static void print_counts(FILE *out, const struct results *r)
     (void)fputs("</p>\n", out);
 }
 
-static void print_verdicts(struct page *page, const struct results *r)
-{
-    FILE *out = page->out;
-    (void)fputs("<div class=\"plots\">\n", out);
-    begin_figures(out, "What was asked for");
-    for (size_t i = 0; i < r->asked_count; i++)
-        if (r->asked[i].verdict != VERDICT_NOT_MEASURED)
-            print_figure(out, &r->asked[i]);
-    end_table(out);
-    (void)fputs("<div class=\"stack\">\n", out);
-    plot_goals(page, r);
-    (void)fputs("</div>\n</div>\n", out);
-}
-
 static void print_not_measured(FILE *out, const struct results *r)
 {
     bool begun = false;
@@ -333,20 +326,35 @@ static void print_not_measured(FILE *out, const struct results *r)
             continue;
         if (!begun)
             (void)fputs("<div class=\"card scroll\"><table><caption>Not measured</caption>\n<thead>"
-                        "<tr><th scope=\"col\">figure</th><th scope=\"col\">why</th></tr></thead>\n"
+                        "<tr><th scope=\"col\">figure</th><th scope=\"col\" "
+                        "class=\"left\">why</th></tr></thead>\n"
                         "<tbody>\n",
                         out);
         begun = true;
         (void)fputs("<tr><th scope=\"row\">", out);
         text_escape(out, f->name);
-        (void)fputs("<small>", out);
-        text_escape(out, f->key);
-        (void)fputs("</small></th><td class=\"why\">", out);
+        print_key(out, f->key);
+        (void)fputs("</th><td class=\"why\">", out);
         text_escape(out, f->why);
         (void)fputs("</td></tr>\n", out);
     }
     if (begun)
         end_table(out);
+}
+
+static void print_verdicts(struct page *page, const struct results *r)
+{
+    FILE *out = page->out;
+    (void)fputs("<div class=\"asked\">\n", out);
+    begin_figures(out, "What was asked for");
+    for (size_t i = 0; i < r->asked_count; i++)
+        if (r->asked[i].verdict != VERDICT_NOT_MEASURED)
+            print_figure(out, &r->asked[i]);
+    end_table(out);
+    (void)fputs("<div class=\"stack\">\n", out);
+    plot_goals(page, r);
+    print_not_measured(out, r);
+    (void)fputs("</div>\n</div>\n", out);
 }
 
 /* Whether there is more to say of the part than why figures are missing. */
@@ -412,7 +420,6 @@ void html_write(FILE *out, const struct results *r)
     print_facts(out, r);
     print_counts(out, r);
     print_verdicts(&page, r);
-    print_not_measured(out, r);
     print_contents(out, r);
     for (size_t i = 0; i < r->raw_count; i++)
         if (has_section(&r->raws[i]))

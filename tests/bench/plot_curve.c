@@ -47,7 +47,8 @@ static struct range range_of(const struct raw_curve *curve, bool of_x)
     return r;
 }
 
-/* Where it was measured, when that is few places: better numbers for an axis than round ones. */
+/* Where it was measured, when that is few places: of a logarithmic axis better than round numbers.
+ */
 static bool ticks_at_points(const struct raw_curve *curve, struct ticks *ticks)
 {
     ticks->count = 0;
@@ -80,21 +81,20 @@ static double widest(const struct ticks *ticks)
 static void make_axes(const struct raw_curve *curve, struct axes *axes)
 {
     struct range x = range_of(curve, true), y = range_of(curve, false);
-    bool log_y = scale_wants_log(y.low, y.high / 2);
+    /* What should be straight is, with either both or none of the axes logarithmic. */
+    bool log_y = curve->log_x && scale_wants_log(y.low, y.high / 2);
     double low = !log_y && y.low > 0 ? 0 : y.low;
     axes->y = scale_make(low, y.high, log_y, BOTTOM, TOP, 5, &axes->y_ticks);
     double left = widest(&axes->y_ticks) + 12;
     axes->x = scale_make(x.low, x.high, curve->log_x, left, RIGHT, 6, &axes->x_ticks);
     struct ticks points;
-    if (!ticks_at_points(curve, &points))
+    if (!curve->log_x || !ticks_at_points(curve, &points))
         return;
-    axes->x_ticks = points;
-    if (curve->log_x) { /* and then no farther than the points */
-        axes->x.from = x.low;
-        axes->x.to = x.high;
-        axes->x.at += 8;
-        axes->x.end -= 8;
-    }
+    axes->x_ticks = points; /* and no farther than the points */
+    axes->x.from = x.low;
+    axes->x.to = x.high;
+    axes->x.at += 8;
+    axes->x.end -= 8;
 }
 
 static void draw_axes(struct page *page, const struct raw_curve *curve, const struct axes *axes)
@@ -174,10 +174,12 @@ void plot_curve(struct page *page, const struct raw_curve *curve)
     describe(page->out, curve);
     svg_described(page);
     draw_axes(page, curve, &axes);
-    for (size_t i = 0; i < curve->count; i++) {
-        line_class(curve, i, class);
-        draw_line(page, &curve->lines[i], &axes, class);
-    }
+    for (int theory = 0; theory <= 1; theory++) /* on top, because measurements may hide it */
+        for (size_t i = 0; i < curve->count; i++) {
+            line_class(curve, i, class);
+            if (is_theory(&curve->lines[i]) == (theory == 1))
+                draw_line(page, &curve->lines[i], &axes, class);
+        }
     svg_end(page);
     print_legend(page, curve);
     print_remark(page, "In theory", curve->theory);

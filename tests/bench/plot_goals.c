@@ -38,15 +38,16 @@ static void draw_figure(struct page *page, const struct scale *scale, const stru
     value_text(f, text);
     svg_text(page, "value", RIGHT, top + 14, ANCHOR_END, text);
     svg_text_fit(page, "name", LEFT, top + 14, RIGHT - LEFT - text_width(text, SVG_TEXT) - 10,
-                 f->name);
+                 f->brief);
     (void)snprintf(class, sizeof(class), "arm %s", met);
     svg_line(page, class, scale_at(scale, 1), line, x, line);
     (void)snprintf(class, sizeof(class), "whisker %s", met);
-    if (f->is_ratio)
+    if (figure_has_interval(f))
         svg_line(page, class, scale_at(scale, times_goal(f, f->interval.low)), line,
                  scale_at(scale, times_goal(f, f->interval.high)), line);
     (void)snprintf(class, sizeof(class), "spot %s", met);
     svg_circle(page, class, x, line, 5);
+    svg_line(page, "goal", scale_at(scale, 1), line - 9, scale_at(scale, 1), line + 9);
 }
 
 static void describe(FILE *out, const struct results *results)
@@ -71,8 +72,8 @@ static struct scale make_scale(const struct results *results, struct ticks *tick
         const struct figure *f = &results->asked[i];
         if (!is_shown(f))
             continue;
-        double a = times_goal(f, f->is_ratio ? f->interval.low : f->value);
-        double b = times_goal(f, f->is_ratio ? f->interval.high : f->value);
+        double a = times_goal(f, figure_has_interval(f) ? f->interval.low : f->value);
+        double b = times_goal(f, figure_has_interval(f) ? f->interval.high : f->value);
         low = fmin(low, fmin(a, b));
         high = fmax(high, fmax(a, b));
     }
@@ -88,7 +89,7 @@ void plot_goals(struct page *page, const struct results *results)
         return;
     struct ticks ticks;
     struct scale scale = make_scale(results, &ticks);
-    double bottom = (double)rows * ROW + 4, top = 0, goal = scale_at(&scale, 1);
+    double bottom = (double)rows * ROW + 4, top = 0;
     (void)fputs("<figure class=\"goals\">\n<figcaption><strong>How far from the goals</strong> "
                 "<span class=\"key\">left of 1: met</span></figcaption>\n",
                 page->out);
@@ -96,7 +97,6 @@ void plot_goals(struct page *page, const struct results *results)
     describe(page->out, results);
     svg_described(page);
     svg_axis_x(page, &scale, &ticks, 18, bottom, "times the goal (logarithmic)");
-    svg_line(page, "goal", goal, 18, goal, bottom);
     for (size_t i = 0; i < results->asked_count; i++)
         if (is_shown(&results->asked[i])) {
             draw_figure(page, &scale, &results->asked[i], top);

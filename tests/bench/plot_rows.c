@@ -11,6 +11,7 @@
 /* More names than this in one plot are told apart by nobody. */
 #define NAMES_MAX 64
 #define LANE      16.0
+#define GAP       3.0 /* between a stem and its label */
 #define MARKS_MAX 64
 
 /* The names of all phases, each once, in the order in which they come. */
@@ -98,8 +99,10 @@ static void draw_bar(struct page *page, const struct scale *scale, const struct 
         /* A gap between two phases where there is room for one. */
         svg_rect(page, class, x, top + 20, width > 3 ? width - 1 : width, 22);
         text_number(bar->values[i].value, number);
-        if (text_width(number, SVG_TEXT - 1) + 6 < width)
-            svg_text(page, "inside", x + width / 2, top + 35, ANCHOR_MIDDLE, number);
+        if (text_width(number, SVG_TEXT - 1) + 6 < width) {
+            (void)snprintf(class, sizeof(class), "inside %s", colour);
+            svg_text(page, class, x + width / 2, top + 35, ANCHOR_MIDDLE, number);
+        }
     }
 }
 
@@ -183,8 +186,8 @@ static void make_label(struct label *label, const struct raw_value *mark, const 
     double width = text_width(label->text, SVG_TEXT) + 5;
     bool left = x + width > SVG_WIDTH && x - width >= 0;
     label->x = x;
-    label->from = left ? x - width : x;
-    label->to = left ? x : x + width;
+    label->from = left ? x - width : x + GAP;
+    label->to = left ? x - GAP : x + width;
 }
 
 /* Whether a label and the stem of another, in lanes `a` and `b`, come into each other's way. */
@@ -193,20 +196,28 @@ static bool in_the_way(const struct label *a, size_t lane, const struct label *b
     if (lane == b->lane)
         return a->from < b->to + 4 && b->from < a->to + 4;
     const struct label *upper = lane < b->lane ? a : b, *deeper = lane < b->lane ? b : a;
-    return upper->from - 2 < deeper->x && deeper->x < upper->to + 2;
+    return upper->from < deeper->x && deeper->x < upper->to;
 }
 
-/* The first lane where the label of `i` is in nobody's way; of all the others that have one. */
+static bool is_free(const struct label *labels, const bool *placed, size_t count, size_t i,
+                    size_t lane, bool beside_stems)
+{
+    for (size_t k = 0; k < count; k++)
+        if (placed[k] && (beside_stems || labels[k].lane == lane) &&
+            in_the_way(&labels[i], lane, &labels[k]))
+            return false;
+    return true;
+}
+
+/* The first lane where the label of `i` is in nobody's way; where there is none, the first where it
+ * is on no other label. */
 static size_t find_lane(const struct label *labels, const bool *placed, size_t count, size_t i)
 {
-    for (size_t lane = 0; lane < count; lane++) {
-        bool free_lane = true;
-        for (size_t k = 0; k < count && free_lane; k++)
-            free_lane = !placed[k] || !in_the_way(&labels[i], lane, &labels[k]);
-        if (free_lane)
-            return lane;
-    }
-    return count;
+    for (int stems = 1; stems >= 0; stems--)
+        for (size_t lane = 0; lane < count; lane++)
+            if (is_free(labels, placed, count, i, lane, stems))
+                return lane;
+    return 0;
 }
 
 /* Labels to the left of their stems from the left, those to the right from the right: so each comes
@@ -272,7 +283,7 @@ static void draw_marks(struct page *page, const struct scale *scale, const struc
     for (size_t i = 0; i < count; i++) {
         bool left = labels[i].from < labels[i].x;
         svg_circle(page, class, labels[i].x, line, 4.5);
-        svg_text(page, "label", labels[i].x + (left ? -4 : 4),
+        svg_text(page, "label", labels[i].x + (left ? -GAP - 1 : GAP + 1),
                  line + 7 + (double)(labels[i].lane + 1) * LANE, left ? ANCHOR_END : ANCHOR_START,
                  labels[i].text);
     }

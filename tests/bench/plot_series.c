@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/bench/plots.h"
 #include "tests/bench/text.h"
+#include "vmm/base/cleanup.h"
 
 #include <math.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #define LEFT       18.0
 #define RIGHT      (SVG_WIDTH - 18.0)
 #define DOTS_MAX   600
+#define FEW        30 /* so many dots can be drawn larger */
 
 unsigned plot_colour(const char *id, const char *name, size_t index)
 {
@@ -17,20 +19,48 @@ unsigned plot_colour(const char *id, const char *name, size_t index)
         const char *word;
         unsigned colour;
     } known[] = {{"floor", 7},   {"qemu", 1},   {"firecracker", 2}, {"cloud", 3},
-                 {"busybox", 4}, {"luajit", 5}, {"thaw", 0}};
+                 {"busybox", 4}, {"luajit", 5}, {"thaw", 0},        {"clone", 0}};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strcasestr(id, known[i].word))
             return known[i].colour;
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strcasestr(name, known[i].word))
             return known[i].colour;
-    return (unsigned)(index % (SVG_COLOURS - 1));
+    return 2 + (unsigned)(index % (SVG_COLOURS - 3));
 }
 
-/* Whether `s` is of the quantity of `first`. */
-static bool same_quantity(const struct raw_series *s, const struct raw_series *first)
+static bool same_quantity(const struct raw_series *a, const struct raw_series *b)
 {
-    return strcmp(s->what, first->what) == 0 && strcmp(s->unit, first->unit) == 0;
+    return strcmp(a->what, b->what) == 0 && strcmp(a->unit, b->unit) == 0;
+}
+
+/* Whether a ratio sets one program beside another by these two. */
+static bool are_compared(const struct raw *raw, const struct raw_series *a,
+                         const struct raw_series *b)
+{
+    if (strcmp(a->unit, b->unit) != 0 ||
+        plot_colour(a->id, a->name, 0) == plot_colour(b->id, b->name, 0))
+        return false;
+    for (size_t i = 0; i < raw->ratio_count; i++) {
+        const struct raw_ratio *r = &raw->ratios[i];
+        if ((strcmp(r->over, a->id) == 0 && strcmp(r->under, b->id) == 0) ||
+            (strcmp(r->over, b->id) == 0 && strcmp(r->under, a->id) == 0))
+            return true;
+    }
+    return false;
+}
+
+/* Whether `s` belongs on the axis of `first`: it is of the same quantity, or compared with one that
+ * is. */
+static bool same_axis(const struct raw *raw, const struct raw_series *s,
+                      const struct raw_series *first)
+{
+    for (size_t i = 0; i < raw->series_count; i++) {
+        const struct raw_series *with = &raw->series[i];
+        if (same_quantity(with, first) && (same_quantity(s, with) || are_compared(raw, s, with)))
+            return true;
+    }
+    return false;
 }
 
 /* A dot a sample, off its line by an amount that looks like chance: one path, so that a thousand of
@@ -39,7 +69,7 @@ static void draw_dots(struct page *page, const struct scale *scale, const struct
                       double middle, unsigned colour)
 {
     size_t n = s->summary.n, dots = n < DOTS_MAX ? n : DOTS_MAX;
-    (void)fprintf(page->out, "<path class=\"dots c%u\" d=\"", colour);
+    (void)fprintf(page->out, "<path class=\"dots%s c%u\" d=\"", n <= FEW ? " few" : "", colour);
     for (size_t i = 0; i < dots; i++) {
         double value = s->sorted[dots == n ? i : i * (n - 1) / (dots - 1)];
         double off = fmod((double)i * 0.61803398875, 1) - 0.5;
@@ -48,15 +78,25 @@ static void draw_dots(struct page *page, const struct scale *scale, const struct
     (void)fputs("\"/>\n", page->out);
 }
 
+static void draw_name(struct page *page, const struct raw_series *s, const struct raw_series *first,
+                      double top, double width)
+{
+    char name[512];
+    bool other = strcmp(s->what, first->what) != 0 && s->what[0];
+    (void)snprintf(name, sizeof(name), "%.200s%s%.200s", s->name, other ? ": " : "",
+                   other ? s->what : "");
+    svg_text_fit(page, "name", LEFT, top + 14, width, name);
+}
+
 static void draw_row(struct page *page, const struct scale *scale, const struct raw_series *s,
-                     double top, unsigned colour)
+                     const struct raw_series *first, double top, unsigned colour)
 {
     char class[24], label[160], p50[TEXT_NUMBER_MAX], p95[TEXT_NUMBER_MAX], p99[TEXT_NUMBER_MAX];
     const struct summary *of = &s->summary;
     (void)snprintf(label, sizeof(label), "%s \u00b7 %s \u00b7 %s", text_number(of->p50, p50),
                    text_number(of->p95, p95), text_number(of->p99, p99));
     double width = text_width(label, SVG_TEXT);
-    svg_text_fit(page, "name", LEFT, top + 14, RIGHT - LEFT - width - 8, s->name);
+    draw_name(page, s, first, top, RIGHT - LEFT - width - 8);
     svg_text(page, "value", RIGHT, top + 14, ANCHOR_END, label);
 
     double middle = top + 35, at = scale_at(scale, of->p50), to = scale_at(scale, of->p95);
@@ -77,7 +117,7 @@ static struct scale common_scale(const struct raw *raw, const struct raw_series 
 {
     double low = first->summary.min, high = first->summary.max;
     for (size_t i = 0; i < raw->series_count; i++) {
-        if (!same_quantity(&raw->series[i], first))
+        if (!same_axis(raw, &raw->series[i], first))
             continue;
         low = fmin(low, raw->series[i].summary.min);
         high = fmax(high, raw->series[i].summary.max);
@@ -94,7 +134,7 @@ static void describe(FILE *out, const struct raw *raw, const struct raw_series *
     char p50[TEXT_NUMBER_MAX], p95[TEXT_NUMBER_MAX], p99[TEXT_NUMBER_MAX];
     for (size_t i = 0; i < raw->series_count; i++) {
         const struct raw_series *s = &raw->series[i];
-        if (!same_quantity(s, first))
+        if (!same_axis(raw, s, first))
             continue;
         text_escape(out, s->name);
         (void)fprintf(out, ": p50 %s, p95 %s, p99 %s, n = %zu. ", text_number(s->summary.p50, p50),
@@ -107,11 +147,11 @@ static void plot_quantity(struct page *page, const struct raw *raw, const struct
 {
     size_t rows = 0;
     for (size_t i = 0; i < raw->series_count; i++)
-        rows += same_quantity(&raw->series[i], first);
+        rows += same_axis(raw, &raw->series[i], first);
     struct ticks ticks;
     struct scale scale = common_scale(raw, first, &ticks);
     char axis[TEXT_AXIS_MAX];
-    text_axis(first->what, first->unit, scale.log, axis);
+    text_axis("", first->unit, scale.log, axis);
 
     double bottom = (double)rows * ROW_HEIGHT + 2;
     (void)fputs("<figure>\n<figcaption><strong>", page->out);
@@ -125,9 +165,10 @@ static void plot_quantity(struct page *page, const struct raw *raw, const struct
     svg_axis_x(page, &scale, &ticks, 22, bottom, axis);
     size_t row = 0;
     for (size_t i = 0; i < raw->series_count; i++)
-        if (same_quantity(&raw->series[i], first)) {
+        if (same_axis(raw, &raw->series[i], first)) {
             const struct raw_series *s = &raw->series[i];
-            draw_row(page, &scale, s, (double)row * ROW_HEIGHT, plot_colour(s->id, s->name, row));
+            draw_row(page, &scale, s, first, (double)row * ROW_HEIGHT,
+                     plot_colour(s->id, s->name, row));
             row++;
         }
     svg_end(page);
@@ -136,11 +177,13 @@ static void plot_quantity(struct page *page, const struct raw *raw, const struct
 
 void plot_series(struct page *page, const struct raw *raw)
 {
-    for (size_t i = 0; i < raw->series_count; i++) {
-        size_t first = 0;
-        while (!same_quantity(&raw->series[first], &raw->series[i]))
-            first++;
-        if (first == i)
-            plot_quantity(page, raw, &raw->series[i]);
+    cleanup_free bool *shown = calloc(raw->series_count + 1, sizeof(*shown));
+    for (size_t i = 0; shown && i < raw->series_count; i++) {
+        const struct raw_series *first = &raw->series[i];
+        if (shown[i])
+            continue;
+        plot_quantity(page, raw, first);
+        for (size_t k = i; k < raw->series_count; k++)
+            shown[k] = shown[k] || same_axis(raw, &raw->series[k], first);
     }
 }

@@ -8,6 +8,7 @@
 
 #define COUNT(a)   (sizeof(a) / sizeof((a)[0]))
 #define REASON_MAX 96
+#define SHOWN_MIN  5
 /* Of what a ratio is made: no quotient of two such numbers is out of range. */
 #define SAMPLE_MIN 1e-12
 
@@ -41,9 +42,15 @@ const char *verdict_name(enum verdict verdict)
     return names[verdict];
 }
 
+bool figure_has_interval(const struct figure *f)
+{
+    return f->is_ratio && f->n >= SHOWN_MIN;
+}
+
 bool figure_is_close(const struct figure *f)
 {
-    return f->is_ratio && f->has_goal && f->interval.low <= f->goal && f->goal < f->interval.high;
+    return figure_has_interval(f) && f->has_goal && f->interval.low <= f->goal &&
+           f->goal < f->interval.high;
 }
 
 static enum verdict judge(const struct figure *f)
@@ -254,10 +261,13 @@ static struct figure ask(const struct results *r, size_t index, char buffer[REAS
 {
     const char *key = asked[index].key;
     for (size_t i = 0; i < r->figure_count; i++)
-        if (strcmp(r->figures[i].key, key) == 0)
+        if (strcmp(r->figures[i].key, key) == 0) {
+            r->figures[i].brief = asked[index].name;
             return r->figures[i];
+        }
     struct figure f = {.key = key,
                        .name = asked[index].name,
+                       .brief = asked[index].name,
                        .unit = asked[index].unit,
                        .lower = true,
                        .has_goal = asked[index].goal > 0,

@@ -15,7 +15,8 @@ enum verdict {
 
 struct figure {
     const char *key, *name;
-    const char *unit; /* "": a ratio */
+    const char *brief; /* a name that is short; of those that are asked for */
+    const char *unit;  /* "": a ratio */
     double value;
     bool is_ratio; /* of two series: `interval` is its 95% confidence interval, and `n` rounds */
     struct interval interval;
@@ -45,6 +46,9 @@ int results_make(const struct raw *raws, size_t raw_count, struct results *resul
                  struct thaw_error *err);
 
 void results_free(struct results *results);
+
+/* Of few rounds an interval says more than anybody knows: it is in results.json, and not shown. */
+bool figure_has_interval(const struct figure *figure);
 
 /* Whether the interval has the goal within: another run might say otherwise. */
 bool figure_is_close(const struct figure *figure);

@@ -13,6 +13,8 @@ static void print_measured(FILE *out, const struct figure *f)
     char value[TEXT_NUMBER_MAX], low[TEXT_NUMBER_MAX], high[TEXT_NUMBER_MAX];
     char interval[2 * TEXT_NUMBER_MAX + 4] = "", goal[TEXT_NUMBER_MAX + 4] = "";
     if (f->is_ratio)
+        (void)snprintf(interval, sizeof(interval), "n = %zu", f->n);
+    if (figure_has_interval(f))
         (void)snprintf(interval, sizeof(interval), "%s - %s", text_ratio(f->interval.low, low),
                        text_ratio(f->interval.high, high));
     if (f->has_goal)
@@ -46,9 +48,9 @@ static void print_series(FILE *out, const struct raw_series *s)
     const double values[] = {s->summary.p50, s->summary.p95, s->summary.p99};
     char number[TEXT_NUMBER_MAX];
     (void)fputs("  ", out);
-    text_cell(out, s->name, 30, false);
+    text_cell(out, s->name, 28, false);
     (void)fputc(' ', out);
-    text_cell(out, s->what, 20, false);
+    text_cell(out, s->what, 24, false);
     for (size_t i = 0; i < 3; i++) {
         (void)fputc(' ', out);
         text_cell(out, text_number(values[i], number), 9, true);
@@ -61,7 +63,7 @@ static void print_series(FILE *out, const struct raw_series *s)
 static void print_part(FILE *out, const struct raw *raw)
 {
     (void)fputc('\n', out);
-    text_cell(out, raw->title, 53, false);
+    text_cell(out, raw->title, 55, false);
     (void)fprintf(out, "%10s%10s%10s %8s%6s\n", "p50", "p95", "p99", "", "n");
     for (size_t i = 0; i < raw->series_count; i++)
         print_series(out, &raw->series[i]);

@@ -164,8 +164,8 @@ $(O)/bench-guest: tests/bench/guest.c Makefile
 $(O)/bench-faults: tests/bench/faults.c
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -o $@
-# thaw, saying how often it asked for memory.
-COUNT_WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign
+# thaw, saying what it took to get to KVM_RUN.
+COUNT_WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign,--wrap=ioctl
 $(O)/thaw-counted: $(call objects,obj,$(CLI_SRC) tests/bench/counted.c) $(O)/libthaw.a
 	$(call say,LINK,$@)$(CC) -static $(CFLAGS) $(LDFLAGS) $(GC) $(COUNT_WRAP) $^ $(LIBS) -o $@
 $(O)/bench-scale-bandwidth: tests/bench/scale_bandwidth.c

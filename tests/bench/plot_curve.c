@@ -9,6 +9,8 @@
 #define TOP    26.0
 #define BOTTOM 236.0
 #define RIGHT  (SVG_WIDTH - 16.0)
+/* So many times the rest, and the tails are cut. */
+#define TAIL_MAX 3
 
 struct range {
     double low, high;
@@ -18,6 +20,13 @@ struct axes {
     struct scale x, y;
     struct ticks x_ticks, y_ticks;
 };
+
+/* A line of the slowest few: what it does must not hide what the others do. */
+static bool is_tail(const struct raw_line *line)
+{
+    return strcasestr(line->name, "p95") || strcasestr(line->name, "p99") ||
+           strcasestr(line->name, "slowest");
+}
 
 static bool is_theory(const struct raw_line *line)
 {
@@ -35,16 +44,38 @@ static void line_class(const struct raw_curve *curve, size_t index, char class[2
         (void)snprintf(class, 24, "c%u", colour % (SVG_COLOURS - 1));
 }
 
-static struct range range_of(const struct raw_curve *curve, bool of_x)
+static void widen(struct range *r, double value)
+{
+    r->low = fmin(r->low, value);
+    r->high = fmax(r->high, value);
+}
+
+static struct range x_range(const struct raw_curve *curve)
 {
     struct range r = {INFINITY, -INFINITY};
     for (size_t l = 0; l < curve->count; l++)
-        for (size_t i = 0; i < curve->lines[l].count; i++) {
-            const struct raw_point *p = &curve->lines[l].points[i];
-            r.low = fmin(r.low, of_x ? p->x : p->y);
-            r.high = fmax(r.high, of_x ? p->x : p->y);
-        }
+        for (size_t i = 0; i < curve->lines[l].count; i++)
+            widen(&r, curve->lines[l].points[i].x);
     return r;
+}
+
+static struct range y_range(const struct raw_curve *curve, bool tails)
+{
+    struct range r = {INFINITY, -INFINITY};
+    for (size_t l = 0; l < curve->count; l++)
+        for (size_t i = 0; i < curve->lines[l].count; i++)
+            if (tails || !is_tail(&curve->lines[l]))
+                widen(&r, curve->lines[l].points[i].y);
+    return r;
+}
+
+/* What the axis has to show: the tails only as far as the rest stays large enough to be read. */
+static struct range shown_range(const struct raw_curve *curve)
+{
+    struct range all = y_range(curve, true), rest = y_range(curve, false);
+    return rest.low <= rest.high && rest.high > 0 && all.high > TAIL_MAX * rest.high
+               ? (struct range){all.low, rest.high * TAIL_MAX / 2}
+               : all;
 }
 
 /* Where it was measured, when that is few places: of a logarithmic axis better than round numbers.
@@ -80,7 +111,7 @@ static double widest(const struct ticks *ticks)
 
 static void make_axes(const struct raw_curve *curve, struct axes *axes)
 {
-    struct range x = range_of(curve, true), y = range_of(curve, false);
+    struct range x = x_range(curve), y = shown_range(curve);
     /* What should be straight is, with either both or none of the axes logarithmic. */
     bool log_y = curve->log_x && scale_wants_log(y.low, y.high / 2);
     double low = !log_y && y.low > 0 ? 0 : y.low;
@@ -112,6 +143,15 @@ static void draw_axes(struct page *page, const struct raw_curve *curve, const st
     }
 }
 
+/* What goes beyond the axis ends there. */
+static void begin_inside(struct page *page)
+{
+    (void)fprintf(page->out,
+                  "<clipPath id=\"p%u\"><rect x=\"0\" y=\"%g\" width=\"%g\" height=\"%g\"/>"
+                  "</clipPath>\n<g clip-path=\"url(#p%u)\">\n",
+                  page->drawings, TOP - 5, SVG_WIDTH, BOTTOM - TOP + 10, page->drawings);
+}
+
 static void draw_line(struct page *page, const struct raw_line *line, const struct axes *axes,
                       const char *class)
 {
@@ -127,14 +167,27 @@ static void draw_line(struct page *page, const struct raw_line *line, const stru
                    scale_at(&axes->y, line->points[i].y), 3.5);
 }
 
-static void print_legend(struct page *page, const struct raw_curve *curve)
+static double highest(const struct raw_line *line)
 {
-    char class[24];
+    double most = line->points[0].y;
+    for (size_t i = 1; i < line->count; i++)
+        most = fmax(most, line->points[i].y);
+    return most;
+}
+
+static void print_legend(struct page *page, const struct raw_curve *curve, double top)
+{
+    char class[24], number[TEXT_NUMBER_MAX];
     (void)fputs("<p class=\"legend\">", page->out);
     for (size_t i = 0; i < curve->count; i++) {
         line_class(curve, i, class);
         (void)fprintf(page->out, "<span><i class=\"line %s\"></i>", class);
         text_escape(page->out, curve->lines[i].name);
+        double most = highest(&curve->lines[i]);
+        if (most > top) {
+            (void)fprintf(page->out, ", up to %s ", text_number(most, number));
+            text_escape(page->out, curve->y_unit);
+        }
         (void)fputs("</span> ", page->out);
     }
     (void)fputs("</p>\n", page->out);
@@ -174,14 +227,16 @@ void plot_curve(struct page *page, const struct raw_curve *curve)
     describe(page->out, curve);
     svg_described(page);
     draw_axes(page, curve, &axes);
+    begin_inside(page);
     for (int theory = 0; theory <= 1; theory++) /* on top, because measurements may hide it */
         for (size_t i = 0; i < curve->count; i++) {
             line_class(curve, i, class);
             if (is_theory(&curve->lines[i]) == (theory == 1))
                 draw_line(page, &curve->lines[i], &axes, class);
         }
+    (void)fputs("</g>\n", page->out);
     svg_end(page);
-    print_legend(page, curve);
+    print_legend(page, curve, axes.y.to);
     print_remark(page, "In theory", curve->theory);
     print_remark(page, "What bends it", curve->bends);
     (void)fputs("</figure>\n", page->out);

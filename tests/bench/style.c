@@ -89,6 +89,7 @@ const char html_style[] =
     "th small,.verdict small{white-space:normal}\n"
     ".verdict{font-weight:600}.verdict.met,.verdict.missed{color:var(--c)}\n"
     ".verdict.none{font-weight:400;color:var(--soft)}\n"
+    "td .soft{font-size:inherit}\n"
     "td.why{white-space:normal;text-align:left;color:var(--soft)}\n"
     ".counts{display:flex;flex-wrap:wrap;gap:6px 22px;font-size:.95rem;margin:.8em 0}\n"
     ".counts b{font-size:1.25rem}\n"

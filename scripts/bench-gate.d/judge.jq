@@ -5,7 +5,7 @@
 # other way round.
 #
 # $baseline: tests/bench/baseline.json. Input: {tiers: {TIER: KERNEL}, figures: {FIGURE: {TIER:
-# {value, low, high}}}}. $parts: the tiers of each part, {host: TIER, linux: TIER}.
+# {value, low, high}}}}. $parts: the tier of each part that is judged, {host: TIER, linux: TIER}.
 
 # What the value may be off: the larger of what the tolerance allows.
 def allowed($value):

@@ -162,3 +162,23 @@ test_what_is_recorded_is_the_next_baseline() {
     expect_status 1
     expect_err_has "92  abcdef0 now"
 }
+
+test_one_part_is_judged_without_the_other() {
+    baseline && results 'del(.figures.marks)'
+    gate host
+    expect_status 0
+    expect_out_has "2 figures are no worse than recorded"
+    gate linux
+    expect_status 1
+}
+
+test_options_that_are_wrong_are_usage_errors() {
+    baseline && results
+    local wrong
+    for wrong in --frobnicate cloud "--repeat 0" "--repeat x" --repeat --results; do
+        # shellcheck disable=SC2086
+        gate $wrong
+        expect_status 2
+        expect_err_has "usage: scripts/bench-gate"
+    done
+}

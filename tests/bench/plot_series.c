@@ -7,11 +7,12 @@
 #include <string.h>
 #include <strings.h>
 
-#define ROW_HEIGHT 58.0
-#define LEFT       18.0
-#define RIGHT      (SVG_WIDTH - 18.0)
-#define DOTS_MAX   600
-#define FEW        30 /* so many dots can be drawn larger */
+#define ROW_HEIGHT  58.0
+#define SECOND_LINE 15.0
+#define LEFT        18.0
+#define RIGHT       (SVG_WIDTH - 18.0)
+#define DOTS_MAX    600
+#define FEW         30 /* so many dots can be drawn larger */
 
 unsigned plot_colour(const char *id, const char *name, size_t index)
 {
@@ -50,17 +51,48 @@ static bool are_compared(const struct raw *raw, const struct raw_series *a,
     return false;
 }
 
-/* Whether `s` belongs on the axis of `first`: it is of the same quantity, or compared with one that
- * is. */
-static bool same_axis(const struct raw *raw, const struct raw_series *s,
-                      const struct raw_series *first)
+/* The series of one drawing: `group` of each is the first that it shares its axis with, by being of
+ * the same quantity or compared with one, over however many steps. */
+struct drawing {
+    const struct raw *raw;
+    const size_t *group;
+    size_t first;
+};
+
+static void make_groups(const struct raw *raw, size_t *group)
 {
-    for (size_t i = 0; i < raw->series_count; i++) {
-        const struct raw_series *with = &raw->series[i];
-        if (same_quantity(with, first) && (same_quantity(s, with) || are_compared(raw, s, with)))
-            return true;
+    bool changed = true;
+    for (size_t i = 0; i < raw->series_count; i++)
+        group[i] = i;
+    while (changed) {
+        changed = false;
+        for (size_t i = 0; i < raw->series_count; i++)
+            for (size_t k = 0; k < raw->series_count; k++) {
+                const struct raw_series *a = &raw->series[i], *b = &raw->series[k];
+                if (group[k] < group[i] && (same_quantity(a, b) || are_compared(raw, a, b))) {
+                    group[i] = group[k];
+                    changed = true;
+                }
+            }
     }
-    return false;
+}
+
+/* The next of the drawing from `i` on, or NULL. */
+static const struct raw_series *next_series(const struct drawing *d, size_t *i)
+{
+    while (*i < d->raw->series_count)
+        if (d->group[(*i)++] == d->first)
+            return &d->raw->series[*i - 1];
+    return NULL;
+}
+
+#define for_each_series(d, s)                                                                      \
+    for (size_t s##_at = (d)->first; (s = next_series(d, &s##_at)) != NULL;)
+
+/* Whether it has to be said what the series is of: it is not what the drawing is called after. */
+static bool is_other(const struct drawing *d, const struct raw_series *s)
+{
+    return s->what[0] && strcmp(s->what, d->raw->series[d->first].what) != 0;
 }
 
 /* A dot a sample, off its line by an amount that looks like chance: one path, so that a thousand of
@@ -78,27 +110,26 @@ static void draw_dots(struct page *page, const struct scale *scale, const struct
     (void)fputs("\"/>\n", page->out);
 }
 
-static void draw_name(struct page *page, const struct raw_series *s, const struct raw_series *first,
-                      double top, double width)
+static double row_height(const struct drawing *d, const struct raw_series *s)
 {
-    char name[512];
-    bool other = strcmp(s->what, first->what) != 0 && s->what[0];
-    (void)snprintf(name, sizeof(name), "%.200s%s%.200s", s->name, other ? ": " : "",
-                   other ? s->what : "");
-    svg_text_fit(page, "name", LEFT, top + 14, width, name);
+    return ROW_HEIGHT + (is_other(d, s) ? SECOND_LINE : 0);
 }
 
-static void draw_row(struct page *page, const struct scale *scale, const struct raw_series *s,
-                     const struct raw_series *first, double top, unsigned colour)
+static void draw_row(struct page *page, const struct scale *scale, const struct drawing *d,
+                     const struct raw_series *s, double top, unsigned colour)
 {
     char class[24], label[160], p50[TEXT_NUMBER_MAX], p95[TEXT_NUMBER_MAX], p99[TEXT_NUMBER_MAX];
     const struct summary *of = &s->summary;
     (void)snprintf(label, sizeof(label), "%s \u00b7 %s \u00b7 %s", text_number(of->p50, p50),
                    text_number(of->p95, p95), text_number(of->p99, p99));
     double width = text_width(label, SVG_TEXT);
-    draw_name(page, s, first, top, RIGHT - LEFT - width - 8);
+    svg_text_fit(page, "name", LEFT, top + 14, RIGHT - LEFT - width - 8, s->name);
     svg_text(page, "value", RIGHT, top + 14, ANCHOR_END, label);
 
+    if (is_other(d, s)) {
+        top += SECOND_LINE;
+        svg_text_fit(page, "name tick", LEFT, top + 13, RIGHT - LEFT, s->what);
+    }
     double middle = top + 35, at = scale_at(scale, of->p50), to = scale_at(scale, of->p95);
     (void)snprintf(class, sizeof(class), "band c%u", colour);
     svg_rect(page, class, at, middle - 11, to - at, 22);
@@ -112,15 +143,14 @@ static void draw_row(struct page *page, const struct scale *scale, const struct 
     svg_line(page, class, at, middle - 13, at, middle + 13);
 }
 
-static struct scale common_scale(const struct raw *raw, const struct raw_series *first,
-                                 struct ticks *ticks)
+static struct scale common_scale(const struct drawing *d, struct ticks *ticks)
 {
-    double low = first->summary.min, high = first->summary.max;
-    for (size_t i = 0; i < raw->series_count; i++) {
-        if (!same_axis(raw, &raw->series[i], first))
-            continue;
-        low = fmin(low, raw->series[i].summary.min);
-        high = fmax(high, raw->series[i].summary.max);
+    double low = INFINITY, high = -INFINITY;
+    const struct raw_series *s;
+    for_each_series(d, s)
+    {
+        low = fmin(low, s->summary.min);
+        high = fmax(high, s->summary.max);
     }
     bool log = scale_wants_log(low, high);
     /* Zero is shown where it is near: then lengths can be compared. */
@@ -129,13 +159,12 @@ static struct scale common_scale(const struct raw *raw, const struct raw_series 
     return scale_make(low, high, log, LEFT, RIGHT, 6, ticks);
 }
 
-static void describe(FILE *out, const struct raw *raw, const struct raw_series *first)
+static void describe(FILE *out, const struct drawing *d)
 {
     char p50[TEXT_NUMBER_MAX], p95[TEXT_NUMBER_MAX], p99[TEXT_NUMBER_MAX];
-    for (size_t i = 0; i < raw->series_count; i++) {
-        const struct raw_series *s = &raw->series[i];
-        if (!same_axis(raw, s, first))
-            continue;
+    const struct raw_series *s;
+    for_each_series(d, s)
+    {
         text_escape(out, s->name);
         (void)fprintf(out, ": p50 %s, p95 %s, p99 %s, n = %zu. ", text_number(s->summary.p50, p50),
                       text_number(s->summary.p95, p95), text_number(s->summary.p99, p99),
@@ -143,47 +172,50 @@ static void describe(FILE *out, const struct raw *raw, const struct raw_series *
     }
 }
 
-static void plot_quantity(struct page *page, const struct raw *raw, const struct raw_series *first)
+static void draw_rows(struct page *page, const struct drawing *d, const struct scale *scale)
 {
-    size_t rows = 0;
-    for (size_t i = 0; i < raw->series_count; i++)
-        rows += same_axis(raw, &raw->series[i], first);
-    struct ticks ticks;
-    struct scale scale = common_scale(raw, first, &ticks);
+    const struct raw_series *s;
+    size_t row = 0;
+    double top = 0;
+    for_each_series(d, s)
+    {
+        draw_row(page, scale, d, s, top, plot_colour(s->id, s->name, row++));
+        top += row_height(d, s);
+    }
+}
+
+static void plot_drawing(struct page *page, const struct drawing *d)
+{
+    const struct raw_series *s, *first = &d->raw->series[d->first];
+    const char *title = first->what[0] ? first->what : d->raw->title;
     char axis[TEXT_AXIS_MAX];
+    double bottom = 2;
+    for_each_series(d, s) bottom += row_height(d, s);
+    struct ticks ticks;
+    struct scale scale = common_scale(d, &ticks);
     text_axis("", first->unit, scale.log, axis);
 
-    double bottom = (double)rows * ROW_HEIGHT + 2;
     (void)fputs("<figure>\n<figcaption><strong>", page->out);
-    text_escape(page->out, first->what[0] ? first->what : raw->title);
+    text_escape(page->out, title);
     (void)fputs("</strong>, ", page->out);
     text_escape(page->out, first->unit);
     (void)fputs(" <span class=\"key\">p50 \u00b7 p95 \u00b7 p99</span></figcaption>\n", page->out);
-    svg_begin(page, bottom + SVG_AXIS_HEIGHT, first->what[0] ? first->what : raw->title);
-    describe(page->out, raw, first);
+    svg_begin(page, bottom + SVG_AXIS_HEIGHT, title);
+    describe(page->out, d);
     svg_described(page);
     svg_axis_x(page, &scale, &ticks, 22, bottom, axis);
-    size_t row = 0;
-    for (size_t i = 0; i < raw->series_count; i++)
-        if (same_axis(raw, &raw->series[i], first)) {
-            const struct raw_series *s = &raw->series[i];
-            draw_row(page, &scale, s, first, (double)row * ROW_HEIGHT,
-                     plot_colour(s->id, s->name, row));
-            row++;
-        }
+    draw_rows(page, d, &scale);
     svg_end(page);
     (void)fputs("</figure>\n", page->out);
 }
 
 void plot_series(struct page *page, const struct raw *raw)
 {
-    cleanup_free bool *shown = calloc(raw->series_count + 1, sizeof(*shown));
-    for (size_t i = 0; shown && i < raw->series_count; i++) {
-        const struct raw_series *first = &raw->series[i];
-        if (shown[i])
-            continue;
-        plot_quantity(page, raw, first);
-        for (size_t k = i; k < raw->series_count; k++)
-            shown[k] = shown[k] || same_axis(raw, &raw->series[k], first);
-    }
+    cleanup_free size_t *group = calloc(raw->series_count + 1, sizeof(*group));
+    if (!group)
+        return;
+    make_groups(raw, group);
+    for (size_t i = 0; i < raw->series_count; i++)
+        if (group[i] == i)
+            plot_drawing(page, &(struct drawing){raw, group, i});
 }

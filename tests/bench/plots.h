@@ -6,8 +6,8 @@
 #include "tests/bench/results.h"
 #include "tests/bench/svg.h"
 
-/* One figure per quantity (the same `what` and unit): a strip of dots per series, all on one
- * axis. */
+/* One figure per quantity (the same `what` and unit), with whatever a ratio sets beside it: a strip
+ * of dots per series, all on one axis. */
 void plot_series(struct page *page, const struct raw *raw);
 
 /* Bars of phases, and a table of their lengths that is the legend, too. */

@@ -1,9 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What one part of the benchmarks left behind: a JSON file of build/bench/raw. The format is in
- * docs/performance.md. Checked here once; all that follows can trust it: every number is finite,
- * no list that must not be empty is, every id and key is a word of letters, digits, `_`, `-`, `.`.
- * Texts may hold anything that is UTF-8.
+ * What one part of the benchmarks left behind: a JSON file of build/bench/raw, one object:
+ *
+ *   part       its name; title, what people call it
+ *   host       facts of the host, each a text, a number or a boolean: tier, kernel, cpu, load,
+ * date... series     [{id, name, what, unit, better, samples}]: sample i of all that have equally
+ * many was taken in the same round; `what` is the quantity, which a peer's series shares ratios
+ * [{key, name, of: [id, id], goal, better}]: of the medians of two series numbers    [{key, name,
+ * value, unit, goal, better}] stacks     [{title, unit, bars: [{name, phases: [{name, value}]}]}]
+ *   timelines  [{title, unit, rows: [{name, marks: [{name, at}]}]}]
+ *   curves     [{title, x, x_unit, y, y_unit, log_x, lines: [{name, points: [[x, y]]}], theory,
+ * bends}]: a line called theory is dashed, one of p95 does not decide about the axis missing [{key,
+ * why}]: what could not be measured
+ *
+ * Every list may be absent; `better` is lower unless it is higher; other members are not looked at.
+ * Checked here once; all that follows can trust it: every number is finite, no list inside of
+ * these is empty, every id and key is a word of letters, digits, `_`, `-`, `.`. Texts may hold
+ * anything that is UTF-8.
  */
 #ifndef THAW_TESTS_BENCH_RAW_H
 #define THAW_TESTS_BENCH_RAW_H

@@ -2,7 +2,7 @@
 /*
  * Drawings for a page: SVG elements in the page's own type and colours (the classes are in
  * style.c). All drawings are SVG_WIDTH units wide, about as many pixels on a wide screen and
- * three quarters of them on a telephone.
+ * four fifths of them on a telephone.
  */
 #ifndef THAW_TESTS_BENCH_SVG_H
 #define THAW_TESTS_BENCH_SVG_H
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define SVG_WIDTH   460.0
+#define SVG_WIDTH   420.0
 #define SVG_TEXT    13.0 /* size of the type */
 #define SVG_COLOURS 8    /* classes c0 to c7 */
 #define TICKS_MAX   16

@@ -232,9 +232,8 @@ test: setup
 	@scripts/test
 
 # The whole set; `make bench PART=load` or `make bench-load` one part, QUICK=1 or N=5 fewer rounds.
-BENCH_TOOLS := $(addprefix $(O)/bench-,series ask floor floor-state pages clones guest workingset) \
-               $(if $(wildcard tests/bench/report.c),$(O)/bench-report)
-BENCH_TOOLS += $(O)/bench-scale-bandwidth $(O)/bench-scale-touch
+BENCH_TOOLS := $(addprefix $(O)/bench-,series ask floor floor-state pages clones guest workingset report \
+               scale-bandwidth scale-touch)
 BENCH_PARTS := $(addprefix bench-,$(filter-out %.sh,$(notdir $(wildcard scripts/bench.d/*))))
 bench: setup
 	@$(MAKE) --no-print-directory -j$$(nproc) all guests $(BENCH_TOOLS)

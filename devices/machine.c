@@ -340,6 +340,13 @@ bool machine_flush(struct machine *m, unsigned timeout_ms)
     return writer_flush(m->console, timeout_ms) && flushed;
 }
 
+void machine_mute(struct machine *m)
+{
+    if (m->ports)
+        ports_mute(m->ports);
+    writer_stop(m->console);
+}
+
 int machine_output_error(struct machine *m)
 {
     const struct ports_report streams =

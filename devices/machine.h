@@ -112,6 +112,10 @@ bool machine_streams_on_console(struct machine *machine);
  * `timeout_ms` each. Returns whether it is. Stop the vCPUs first. */
 bool machine_flush(struct machine *machine, unsigned timeout_ms);
 
+/* Of a paused machine: from now on what the guest says is discarded, the workload's output and the
+ * console. For good. */
+void machine_mute(struct machine *machine);
+
 /* errno of the first output that could not be written; 0 when none. A reader that went away (EPIPE)
  * does not count: it has had what it wanted. */
 int machine_output_error(struct machine *machine);

@@ -62,6 +62,13 @@ static bool apply_quiesced(struct guest_observation *seen, uint64_t seq, uint64_
     return true;
 }
 
+static bool apply_pre_exec(struct guest_observation *seen, uint64_t now_ns)
+{
+    (void)set_once(&seen->pre_exec_ready, &seen->pre_exec_ns, now_ns);
+    seen->pre_execs++;
+    return true;
+}
+
 static bool apply_exit(struct guest_observation *seen, uint8_t status, uint64_t now_ns)
 {
     if (!set_once(&seen->exited, &seen->exited_ns, now_ns))
@@ -109,7 +116,7 @@ static bool apply(struct guest_observation *seen, const struct control_event *ev
     case CONTROL_EVENT_LISTENER:
         return apply_listener(seen, (uint16_t)event->number, now_ns);
     case CONTROL_EVENT_PRE_EXEC:
-        return set_once(&seen->pre_exec_ready, &seen->pre_exec_ns, now_ns);
+        return apply_pre_exec(seen, now_ns);
     case CONTROL_EVENT_QUIESCED:
         return apply_quiesced(seen, event->number, now_ns);
     case CONTROL_EVENT_EXEC:

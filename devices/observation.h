@@ -29,12 +29,13 @@ struct guest_observation {
 
     uint8_t exit_status;        /* exit code, or 128 + signal */
     unsigned listener_count;    /* entries of listeners */
+    uint64_t pre_execs;         /* how often it said that it is ready; more than once: held again */
     uint64_t heartbeats;        /* how many came */
     uint64_t heartbeat_counter; /* the last one's value */
     uint64_t quiesced_seq;      /* the last answer's */
 
     /* When: CLOCK_MONOTONIC of the host at the end of the line; 0 while it has not come. Of
-     * heartbeats and answers to quiesce the last one, of the others the only one. */
+     * heartbeats and answers to quiesce the last one, of the others the first one. */
     uint64_t hello_ns, heartbeat_ns, pre_exec_ns, exec_ns, no_listener_ns, quiesced_ns, exited_ns,
         failed_ns;
 
@@ -52,7 +53,8 @@ struct guest_observation {
 
 /*
  * Enters one event that arrived at `now_ns`. Everything but heartbeats and quiesced is set
- * by its first line only: a second one neither moves the time nor re-arms anything. A heartbeat
+ * by its first line only: a second one neither moves the time nor re-arms anything; that init is
+ * ready once more is counted. A heartbeat
  * counts when its counter is higher than the last one's; a port when it is new; an answer to
  * quiesce when its seq differs from the last one's.
  *

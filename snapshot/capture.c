@@ -5,6 +5,7 @@
 #include "snapshot/format.h"
 #include "snapshot/memory_file.h"
 #include "snapshot/quiesce.h"
+#include "snapshot/rehearsal.h"
 #include "snapshot/stream.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/kvm.h"
@@ -20,6 +21,7 @@
 struct snapshot_parts {
     struct snapshot_writer sections;
     struct memory_map map;
+    struct page_runs written; /* in the rehearsal */
     struct snapshot_meta meta;
     struct blob state, index; /* index: of a stream */
 };
@@ -246,6 +248,17 @@ static int save_machine(struct capture *c, struct machine *m, struct snapshot_pa
 
 /* ---- afterwards --------------------------------------------------------------------------- */
 
+static int add_written(struct snapshot_parts *parts, struct thaw_error *err)
+{
+    cleanup_blob struct blob written = {0};
+    if (parts->written.count == 0)
+        return 0;
+    int rc = written_encode(&parts->written, &written, err);
+    return rc == 0 ? snapshot_writer_add_hint(&parts->sections, SNAPSHOT_WRITTEN, 0, written.data,
+                                              written.size, err)
+                   : rc;
+}
+
 static int finish_state(struct capture *c, struct machine *m, const struct guest_observation *seen,
                         struct snapshot_parts *parts, struct thaw_error *err)
 {
@@ -268,6 +281,8 @@ static int finish_state(struct capture *c, struct machine *m, const struct guest
         rc = memory_map_encode(&parts->map, &map, err);
     if (rc == 0)
         rc = snapshot_writer_add(&parts->sections, SNAPSHOT_MEMORY_MAP, 0, map.data, map.size, err);
+    if (rc == 0)
+        rc = add_written(parts, err);
     return rc == 0 ? snapshot_writer_finish(&parts->sections, &parts->state, err) : rc;
 }
 
@@ -289,6 +304,36 @@ static int write_stream(struct capture *c, struct machine *m, const struct snaps
         .disks_fd = c->publish.fd,
     };
     return stream_write(c->config.stream_fd, &content, &(struct pack_options){0}, err);
+}
+
+/* ---- a clone's first steps ---------------------------------------------------------------- */
+
+static int rehearse(struct capture *c, struct machine *m, struct guest_observation *seen,
+                    struct thaw_error *err)
+{
+    struct mailbox_content mailbox = *c->config.mailbox;
+    capture_prepare_mailbox(&c->config.want, &mailbox);
+    const struct rehearsal_config config = {
+        .mailbox = &mailbox, .interrupted = c->config.interrupted, .ctx = c->config.ctx};
+    return rehearse_waking(m, &config, seen, err);
+}
+
+/* The memory of a stream is not saved yet. A disk that is written to is the user's. */
+static bool may_go_on(const struct capture *c)
+{
+    const struct machine_devices *d = c->config.devices;
+    bool may = c->report.point == SNAPSHOT_POINT_PRE_EXEC && !is_stream(c);
+    for (unsigned i = 0; i < d->disk_count; i++)
+        may = may && (d->disks[i].read_only || d->disks[i].overlay);
+    return may;
+}
+
+static int note_written(struct capture *c, struct machine *m, struct snapshot_parts *parts,
+                        struct thaw_error *err)
+{
+    const struct rehearsal_config config = {
+        .mailbox = c->config.mailbox, .interrupted = c->config.interrupted, .ctx = c->config.ctx};
+    return may_go_on(c) ? rehearse_exec(m, &config, &parts->written, err) : 0;
 }
 
 /* ---- the whole ---------------------------------------------------------------------------- */
@@ -334,6 +379,8 @@ static int write_snapshot(struct capture *c, struct machine *m,
     uint64_t saved_ns = clock_monotonic_ns();
     c->report.times.capture_ms = clock_ms_between(paused_ns, saved_ns);
     if (rc == 0)
+        rc = note_written(c, m, parts, err);
+    if (rc == 0)
         rc = write_rest(c, m, seen, parts, err);
     c->report.memory_bytes = parts->map.pages * GUEST_PAGE_SIZE;
     c->report.data_bytes = page_runs_pages(&parts->map.data) * GUEST_PAGE_SIZE;
@@ -345,6 +392,7 @@ static void free_parts(struct snapshot_parts *parts)
 {
     snapshot_writer_free(&parts->sections);
     memory_map_free(&parts->map);
+    page_runs_free(&parts->written);
     blob_free(&parts->state);
     blob_free(&parts->index);
     free(parts);
@@ -359,13 +407,15 @@ int capture_take(struct capture *c, struct machine *m, enum snapshot_trigger tri
     if (rc < 0)
         return rc;
     const struct quiesce_config quiesce = {
-        .at_pre_exec = c->config.want.on_pre_exec && seen->pre_exec_ready,
+        .at_pre_exec = c->config.want.on_pre_exec && seen->pre_exec_ready && c->config.mailbox,
         .quiesce_ms = c->config.want.quiesce_ms,
         .interrupted = c->config.interrupted,
         .ctx = c->config.ctx,
     };
     struct quiesce_report quiet = {0};
-    rc = snapshot_quiesce(m, &quiesce, seen, &quiet, err);
+    rc = quiesce.at_pre_exec ? rehearse(c, m, seen, err) : 0;
+    if (rc == 0)
+        rc = snapshot_quiesce(m, &quiesce, seen, &quiet, err);
     if (rc < 0)
         return rc;
     report->trigger = trigger;

@@ -66,8 +66,8 @@ enum snapshot_trigger capture_due(const struct capture *capture, const struct ma
 uint64_t capture_wakeup_ns(const struct capture *capture, const struct machine *machine);
 
 /*
- * Quiesces the machine, writes the snapshot and publishes it. Afterwards the machine is paused: it
- * may be resumed or destroyed. After a failure nothing is left where the snapshot should be.
+ * Quiesces the machine, writes the snapshot and publishes it. Afterwards the machine is stopped and
+ * of no more use: see rehearsal.h. After a failure nothing is left where the snapshot should be.
  * THAW_FAIL_NOT_READY: the wall clock fired although something else was asked for. Otherwise the
  * failures of snapshot_quiesce() and of writing (THAW_FAIL_IO).
  */

@@ -33,6 +33,7 @@ const char *snapshot_section_name(uint32_t type)
         [SNAPSHOT_SERIAL] = "serial",
         [SNAPSHOT_VIRTIO] = "virtio",
         [SNAPSHOT_MEMORY_MAP] = "memory-map",
+        [SNAPSHOT_WRITTEN] = "written",
     };
     bool known = type < sizeof(names) / sizeof(*names) && names[type];
     return known ? names[type] : "unknown";
@@ -40,7 +41,7 @@ const char *snapshot_section_name(uint32_t type)
 
 static bool is_known(uint32_t type)
 {
-    return type >= SNAPSHOT_META && type <= SNAPSHOT_MEMORY_MAP;
+    return type >= SNAPSHOT_META && type <= SNAPSHOT_WRITTEN;
 }
 
 /* ---- writing ------------------------------------------------------------------------------ */
@@ -50,9 +51,11 @@ static size_t padding(uint64_t size)
     return -size % ALIGNMENT;
 }
 
-int snapshot_writer_add(struct snapshot_writer *writer, enum snapshot_section_type type,
-                        unsigned index, const void *data, size_t size, struct thaw_error *err)
+static int add_section(struct snapshot_writer *writer, struct snapshot_section section,
+                       const void *data, size_t size, struct thaw_error *err)
 {
+    enum snapshot_section_type type = section.type;
+    unsigned index = section.index;
     if (writer->count == SNAPSHOT_SECTIONS_MAX)
         return thaw_fail(err, E2BIG, "state: section %s %u", snapshot_section_name(type), index);
     if (size > SNAPSHOT_STATE_MAX)
@@ -63,15 +66,26 @@ int snapshot_writer_add(struct snapshot_writer *writer, enum snapshot_section_ty
     uint64_t offset = writer->contents.size;
     if (!blob_append(&writer->contents, data, size, err))
         return thaw_error_code(err);
-    writer->table[writer->count++] = (struct snapshot_section){
-        .type = type,
-        .index = index,
-        .flags = SNAPSHOT_CRITICAL,
-        .offset = offset,
-        .length = size,
-        .checksum = XXH3_64bits(size > 0 ? data : "", size),
-    };
+    section.offset = offset;
+    section.length = size;
+    section.checksum = XXH3_64bits(size > 0 ? data : "", size);
+    writer->table[writer->count++] = section;
     return 0;
+}
+
+int snapshot_writer_add(struct snapshot_writer *writer, enum snapshot_section_type type,
+                        unsigned index, const void *data, size_t size, struct thaw_error *err)
+{
+    const struct snapshot_section section = {
+        .type = type, .index = index, .flags = SNAPSHOT_CRITICAL};
+    return add_section(writer, section, data, size, err);
+}
+
+int snapshot_writer_add_hint(struct snapshot_writer *writer, enum snapshot_section_type type,
+                             unsigned index, const void *data, size_t size, struct thaw_error *err)
+{
+    const struct snapshot_section section = {.type = type, .index = index};
+    return add_section(writer, section, data, size, err);
 }
 
 static uint64_t contents_offset(uint32_t sections)

@@ -53,6 +53,7 @@ enum snapshot_section_type {
     SNAPSHOT_SERIAL = 5, /* 0: console, 1: control port */
     SNAPSHOT_VIRTIO = 6, /* one per device, in the order of their slots */
     SNAPSHOT_MEMORY_MAP = 7,
+    SNAPSHOT_WRITTEN = 8, /* not critical, see written.h */
 };
 
 #define SNAPSHOT_CRITICAL 1u /* flag: whoever does not know the type must refuse the snapshot */
@@ -80,6 +81,10 @@ struct snapshot_writer {
 /* Appends a section with the flag SNAPSHOT_CRITICAL. The writer starts as all zeros. */
 int snapshot_writer_add(struct snapshot_writer *writer, enum snapshot_section_type type,
                         unsigned index, const void *data, size_t size, struct thaw_error *err);
+
+/* The same without the flag: who does not know the type restores the snapshot all the same. */
+int snapshot_writer_add_hint(struct snapshot_writer *writer, enum snapshot_section_type type,
+                             unsigned index, const void *data, size_t size, struct thaw_error *err);
 
 /* Puts the whole file together, in `file` (empty before). */
 int snapshot_writer_finish(const struct snapshot_writer *writer, struct blob *file,

@@ -36,6 +36,10 @@ struct memory_load {
     uint64_t unpack_ns;
     struct thaw_error unpack_err;
 
+    struct page_runs written;
+    bool copying, copied;
+    pthread_t copy_thread;
+
     bool populating;
     atomic_bool stop_populate;
     pthread_t populate_thread;
@@ -180,10 +184,42 @@ int memory_load_begin(struct memory_load **out, const struct guest_memory *memor
      * into its pieces yet would get, and clear, 2 MiB for each run. */
     if (map_all(load, plan, err) < 0 ||
         page_runs_append(&load->populate, &plan->populate, err) < 0 ||
+        (source->written && page_runs_append(&load->written, source->written, err) < 0) ||
         start_reads(load, plan, source, err) < 0 || start_unpacking(load, plan, err) < 0)
         return thaw_error_code(err);
     *out = take(load);
     return 0;
+}
+
+/* ---- pages that will be written ----------------------------------------------------------- */
+
+static void *copy_pages(void *arg)
+{
+    struct memory_load *load = arg;
+    pthread_setname_np(pthread_self(), "copy");
+    for (size_t i = 0; i < load->written.count; i++) {
+        const struct page_run *run = &load->written.items[i];
+        void *at = page_address(&load->memory, run->first, run->count);
+        if (at)
+            (void)madvise(at, run->count * GUEST_PAGE_SIZE, MADV_POPULATE_WRITE);
+    }
+    return NULL;
+}
+
+void memory_load_copy(struct memory_load *load)
+{
+    /* What is unpacked is the guest's own already. */
+    if (load->copied || load->unpacking || load->written.count == 0)
+        return;
+    load->copying = thread_start(&load->copy_thread, NULL, copy_pages, load) == 0;
+    load->copied = true;
+}
+
+void memory_load_await_copy(struct memory_load *load)
+{
+    if (load->copying)
+        pthread_join(load->copy_thread, NULL);
+    load->copying = false;
 }
 
 static int finish_reads(struct memory_load *load, struct reads_result *result,
@@ -205,6 +241,7 @@ int memory_load_wait(struct memory_load *load, struct memory_load_stats *stats,
 {
     struct reads_result result = {0};
     join_unpacking(load);
+    memory_load_await_copy(load);
     if (load->unpack_err.code != 0) {
         *err = load->unpack_err;
         return thaw_error_code(err);
@@ -226,11 +263,13 @@ void memory_load_free(struct memory_load *load)
     if (!load)
         return;
     memory_load_stop_populate(load);
+    memory_load_await_copy(load);
     join_unpacking(load);
     reads_free(load->reads);
     read_list_free(&load->list);
     page_runs_free(&load->mapped);
     page_runs_free(&load->populate);
+    page_runs_free(&load->written);
     if (load->read_fd >= 0)
         close(load->read_fd);
     free(load);

@@ -3,8 +3,9 @@
  * Executes a restore plan over guest memory that nobody has touched yet:
  *
  *   memory_load_begin()      maps, and starts the reads
+ *   memory_load_copy()       a thread copies the pages that the guest will write at once
  *     ... the VM, its interrupt chips and its vCPUs are made ...
- *   memory_load_wait()       every read is done and checked
+ *   memory_load_wait()       every read is done and checked, every page copied
  *     ... KVM_RUN ...
  *   memory_load_populate()   a thread maps in what the guest will soon want
  *     ... the VM ends, its memory is destroyed ...
@@ -21,6 +22,7 @@ struct memory_source {
     const struct memory_map *map;
     int memory_fd; /* as memory_file_open() gave it, or for packed memory packed_open() */
     const struct working_set *working_set; /* NULL: none */
+    const struct page_runs *written;       /* see memory_load_copy(); NULL: none */
 };
 
 struct memory_load;
@@ -34,6 +36,12 @@ struct memory_load;
 int memory_load_begin(struct memory_load **out, const struct guest_memory *memory,
                       const struct restore_plan *plan, const struct memory_source *source,
                       struct thaw_error *err);
+
+/* Starts the thread that gives the guest its own copies of the pages in `written` of the source
+ * (MADV_POPULATE_WRITE). Of no consequence like memory_load_populate(). A second call does nothing.
+ * The guest may run meanwhile. */
+void memory_load_copy(struct memory_load *load);
+void memory_load_await_copy(struct memory_load *load);
 
 /* What the loading did, for --explain and --json. */
 struct memory_load_stats {

@@ -2,7 +2,9 @@
 #include "snapshot/restore.h"
 
 #include "snapshot/device_state.h"
+
 #include "snapshot/uring.h"
+#include "snapshot/written.h"
 #include "vmm/base/clock.h"
 #include "vmm/base/kvm.h"
 
@@ -37,7 +39,10 @@ static int decode_sections(struct restore *r, struct thaw_error *err)
     if (rc == 0 && r->map.pages * GUEST_PAGE_SIZE != r->meta.memory_size)
         return thaw_fail_as(err, THAW_FAIL_SNAPSHOT, EINVAL,
                             "snapshot: meta and memory map speak of different memory");
-    return rc;
+    if (rc < 0)
+        return rc;
+    bytes = snapshot_section(&r->state, SNAPSHOT_WRITTEN, 0, &size);
+    return bytes ? written_decode(&r->written, &r->map, bytes, size, err) : 0;
 }
 
 static int open_memory(struct restore *r, struct thaw_error *err)
@@ -158,6 +163,7 @@ void restore_close(struct restore *r)
     for (unsigned i = 0; i < r->devices.disk_count; i++)
         disk_config_free(&r->devices.disks[i]);
     memory_map_free(&r->map);
+    page_runs_free(&r->written);
     snapshot_state_free(&r->state);
     stream_close(r->stream);
     publish_end(&r->disks);
@@ -296,10 +302,13 @@ static int begin_memory(struct restore *r, struct guest_memory *memory, struct t
         .map = &r->map,
         .memory_fd = r->memory_fd,
         .working_set = r->has_working_set ? &r->working_set : NULL,
+        .written = &r->written,
     };
     rc = memory_load_begin(&r->load, memory, &r->plan, &source, err);
     if (rc < 0)
         guest_memory_destroy(memory);
+    else if (!r->config.hold) /* a clone that only stands there writes less */
+        memory_load_copy(r->load);
     return rc;
 }
 
@@ -434,6 +443,10 @@ int restore_build(struct restore *r, const struct mailbox_content *mailbox,
 int restore_wake(struct restore *r, struct machine *m, const struct mailbox_content *mailbox,
                  struct thaw_error *err)
 {
+    if (r->load) {
+        memory_load_copy(r->load);
+        memory_load_await_copy(r->load);
+    }
     int rc = vm_pause(m->vm, err);
     if (rc == 0)
         rc = wake_init(r, m, mailbox, err);

@@ -62,6 +62,7 @@ struct restore {
     struct arch_state_view view; /* of `state`; filled by restore_build() */
     struct snapshot_meta meta;
     struct memory_map map;
+    struct page_runs written; /* by its first steps; see written.h */
     bool has_working_set;
     struct working_set working_set;
     struct restore_plan plan;

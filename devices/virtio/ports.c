@@ -543,6 +543,14 @@ bool ports_flush(struct virtio_device *device, unsigned timeout_ms)
     return all;
 }
 
+void ports_mute(struct virtio_device *device)
+{
+    struct ports *p = of_device(device);
+    for (unsigned port = PORTS_STDOUT; port <= PORTS_STDERR; port++)
+        if (p->ports[port].writer)
+            writer_stop(p->ports[port].writer);
+}
+
 struct ports_report ports_report(struct virtio_device *device)
 {
     struct ports *p = of_device(device);

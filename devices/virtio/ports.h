@@ -69,6 +69,10 @@ struct ports_report {
 };
 struct ports_report ports_report(struct virtio_device *device);
 
+/* Everything that the guest writes from now on is discarded. For good; while the loop is stopped.
+ */
+void ports_mute(struct virtio_device *device);
+
 /* What is kept in a snapshot: plain data without padding. */
 struct ports_state {
     uint32_t taken[PORTS_COUNT];     /* bytes of the next chain that are dealt with already */

@@ -6,6 +6,7 @@
  */
 #include "snapshot/format.h"
 #include "snapshot/memory_file.h"
+#include "snapshot/written.h"
 #include "tests/fuzz/fuzz.h"
 #include "vmm/arch/arch.h"
 
@@ -56,6 +57,23 @@ static void check_map(const struct memory_map *map)
         require(page_address(&memory, map->data.items[i].first, map->data.items[i].count));
 }
 
+static void decode_written(const void *bytes, size_t size)
+{
+    static const struct memory_map map = {.pages = 32768};
+    struct thaw_error err = {0};
+    struct page_runs written = {0};
+    struct blob again = {0};
+    if (written_decode(&written, &map, bytes, size, &err) == 0) {
+        require(page_runs_are_sorted(&written, map.pages));
+        require(page_runs_pages(&written) <= WRITTEN_PAGES_MAX);
+        require(written_encode(&written, &again, &err) == 0 && again.size == size);
+        require(size == 0 || memcmp(again.data, bytes, size) == 0);
+    } else
+        require(err.failure == THAW_FAIL_SNAPSHOT);
+    blob_free(&again);
+    page_runs_free(&written);
+}
+
 static void decode(const void *bytes, size_t size)
 {
     struct thaw_error err = {0};
@@ -95,6 +113,9 @@ static void parse(const uint8_t *data, size_t size)
     const void *map = snapshot_section_get(&state, SNAPSHOT_MEMORY_MAP, 0, &length, &err);
     if (map)
         decode(map, length);
+    const void *written = snapshot_section(&state, SNAPSHOT_WRITTEN, 0, &length);
+    if (written)
+        decode_written(written, length);
     snapshot_state_free(&state);
 }
 
@@ -135,8 +156,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     parse(copy, size);
     mend(copy, size);
     parse(copy, size);
-    /* The map alone, too: no header has to be right for it. */
+    /* The two alone, too: no header has to be right for them. */
     decode(copy, size);
+    decode_written(copy, size);
     free(copy);
     return 0;
 }

@@ -270,11 +270,9 @@ Test(observation, marks_keep_the_time_of_their_line)
 
 Test(observation, what_is_said_once_is_not_rearmed_by_saying_it_again)
 {
-    static const char *const lines[] = {"hello init-oci 1",       "workload-pre-exec",
-                                        "workload-exec",          "no-listener",
+    static const char *const lines[] = {"hello init-oci 1", "workload-exec", "no-listener",
                                         "workload-exit status=1", "init-failed reason=first"};
-    static const char *const again[] = {"hello init-oci 2",       "workload-pre-exec",
-                                        "workload-exec",          "no-listener",
+    static const char *const again[] = {"hello init-oci 2", "workload-exec", "no-listener",
                                         "workload-exit status=2", "init-failed reason=second"};
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
         cr_assert(say(lines[i], 1));
@@ -285,6 +283,16 @@ Test(observation, what_is_said_once_is_not_rearmed_by_saying_it_again)
     cr_assert_eq(seen.dropped.ignored, sizeof(again) / sizeof(again[0]));
     seen.dropped.ignored = 0;
     cr_assert_arr_eq((uint8_t *)&seen, (uint8_t *)&before, sizeof(seen));
+}
+
+Test(observation, being_ready_again_is_counted_and_does_not_move_the_time)
+{
+    cr_assert(say("workload-pre-exec", 1));
+    cr_assert(say("workload-pre-exec", 2));
+    cr_assert(seen.pre_exec_ready);
+    cr_assert_eq(seen.pre_exec_ns, 1);
+    cr_assert_eq(seen.pre_execs, 2);
+    cr_assert_eq(seen.dropped.ignored, 0);
 }
 
 Test(observation, heartbeats_count_while_they_rise)

@@ -162,6 +162,30 @@ Test(memory_load, only_the_working_set_is_there_before_the_guest_runs_and_it_is_
     memory_load_free(load);
 }
 
+Test(memory_load, pages_that_will_be_written_are_copied_before_the_guest_runs_and_no_others)
+{
+    struct page_runs written = {0};
+    cr_assert_eq(page_runs_add(&written, 4, 2, &err), 0);
+    cr_assert_eq(page_runs_add(&written, 1004, 1, &err), 0);
+    make_plan(RESTORE_MAP, true, true);
+    const struct memory_source source = {
+        .map = &fake.map, .memory_fd = fake.memory_fd, .written = &written};
+    struct memory_load *load;
+    cr_assert_eq(memory_load_begin(&load, &memory, &plan, &source, &err), 0, "%s", err.message);
+    cr_assert_not(is_present(4));
+    memory_load_copy(load);
+    memory_load_copy(load);
+    cr_assert_eq(memory_load_wait(load, NULL, &err), 0);
+    const uint64_t copied[] = {4, 5, 1004}, others[] = {3, 6, 1003, 1005};
+    for (size_t i = 0; i < 3; i++)
+        cr_assert(is_present(copied[i]) && !is_of_file(copied[i]));
+    for (size_t i = 0; i < 4; i++)
+        cr_assert_not(is_present(others[i]) && !is_of_file(others[i]));
+    cr_assert_eq(fake_first_difference(&fake, &memory), FAKE_PAGES);
+    memory_load_free(load);
+    page_runs_free(&written);
+}
+
 Test(memory_load, a_warm_working_set_is_mapped_in_by_the_thread_and_nothing_before)
 {
     make_plan(RESTORE_AUTO, true, true);

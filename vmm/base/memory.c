@@ -109,12 +109,14 @@ void guest_memory_destroy(struct guest_memory *mem)
     *mem = (struct guest_memory){0};
 }
 
-int guest_memory_register(const struct guest_memory *mem, int vm_fd, struct thaw_error *err)
+static int set_memslots(const struct guest_memory *mem, int vm_fd, uint32_t flags,
+                        struct thaw_error *err)
 {
     for (unsigned slot = 0; slot < mem->region_count; slot++) {
         const struct guest_region *region = &mem->regions[slot];
         struct kvm_userspace_memory_region memslot = {
             .slot = slot,
+            .flags = flags,
             .guest_phys_addr = region->gpa,
             .memory_size = region->size,
             .userspace_addr = (uintptr_t)region->host,
@@ -126,6 +128,27 @@ int guest_memory_register(const struct guest_memory *mem, int vm_fd, struct thaw
                              slot, region->size, region->gpa);
     }
     return 0;
+}
+
+int guest_memory_register(const struct guest_memory *mem, int vm_fd, struct thaw_error *err)
+{
+    return set_memslots(mem, vm_fd, 0, err);
+}
+
+int guest_memory_log_writes(const struct guest_memory *mem, int vm_fd, bool on,
+                            struct thaw_error *err)
+{
+    return set_memslots(mem, vm_fd, on ? KVM_MEM_LOG_DIRTY_PAGES : 0, err);
+}
+
+int guest_memory_get_written(const struct guest_memory *mem, int vm_fd, unsigned region,
+                             uint64_t *bitmap, struct thaw_error *err)
+{
+    struct kvm_dirty_log log = {.slot = region, .dirty_bitmap = bitmap};
+    if (region >= mem->region_count)
+        return thaw_fail(err, EINVAL, "guest memory: region %u", region);
+    return ioctl(vm_fd, KVM_GET_DIRTY_LOG, &log) < 0 ? thaw_fail(err, errno, "KVM_GET_DIRTY_LOG")
+                                                     : 0;
 }
 
 uint64_t guest_memory_size(const struct guest_memory *mem)

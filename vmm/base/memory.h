@@ -11,6 +11,7 @@
 
 #include "vmm/base/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define GUEST_PAGE_SIZE          4096u
@@ -43,6 +44,16 @@ void guest_memory_destroy(struct guest_memory *mem);
 /* One KVM_SET_USER_MEMORY_REGION per region, slots numbered from 0. Call it before the interrupt
  * chips exist: afterwards each memslot waits for an RCU grace period of milliseconds. */
 int guest_memory_register(const struct guest_memory *mem, int vm_fd, struct thaw_error *err);
+
+/* Has KVM note from here on which pages the guest writes, or no longer (api.rst,
+ * KVM_MEM_LOG_DIRTY_PAGES). For a registered memory whose vCPUs do not run. */
+int guest_memory_log_writes(const struct guest_memory *mem, int vm_fd, bool on,
+                            struct thaw_error *err);
+
+/* The pages of region `region` that the guest, and not this process, has written since logging
+ * began or this was last called: bit n of `bitmap`, which has a whole number of 64-bit words. */
+int guest_memory_get_written(const struct guest_memory *mem, int vm_fd, unsigned region,
+                             uint64_t *bitmap, struct thaw_error *err);
 
 /* Bytes of RAM in all. */
 uint64_t guest_memory_size(const struct guest_memory *mem);

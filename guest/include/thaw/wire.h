@@ -40,6 +40,14 @@
  * and needs no newline. Everything else is a line as above.
  */
 #define THAW_DOORBELL      '!'
+
+/*
+ * The one argument with which init, started as the workload, does nothing and waits. After a
+ * snapshot at pre-exec the monitor lets the guest go with that, to see which pages of memory the
+ * way to the first instruction of a workload writes.
+ */
+#define THAW_INIT_REHEARSE "rehearse"
+
 #define THAW_REQ_QUIESCE   "quiesce"   /* seq=<n> */
 #define THAW_REQ_SIGNAL    "signal"    /* number=<n>: to the workload's first process */
 #define THAW_REQ_STDIN_EOF "stdin-eof" /* bytes=<n>: close stdin after n bytes in all */

@@ -13,8 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static int start(char **command, pid_t *pid)
 {
     posix_spawn_file_actions_t actions;

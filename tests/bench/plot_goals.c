@@ -4,15 +4,17 @@
 
 #include <math.h>
 
-#define ROW   40.0
-#define LEFT  16.0
-#define RIGHT (SVG_WIDTH - 16.0)
+#define ROW 40.0
+/* What is farther from its goal is drawn here. */
+#define FARTHEST 1e4
+#define LEFT     16.0
+#define RIGHT    (SVG_WIDTH - 16.0)
 
 /* How many times the goal; over 1 is missed, whichever way is better. */
 static double times_goal(const struct figure *f, double value)
 {
-    double least = f->goal * 1e-6;
-    return f->lower ? fmax(value, least) / f->goal : f->goal / fmax(value, least);
+    double times = f->lower ? value / f->goal : value > 0 ? f->goal / value : FARTHEST;
+    return fmin(fmax(times, 1 / FARTHEST), FARTHEST);
 }
 
 static bool is_shown(const struct figure *f)

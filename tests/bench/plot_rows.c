@@ -154,7 +154,7 @@ void plot_stack(struct page *page, const struct raw_rows *stack)
     collect_names(stack, &names);
     for (size_t i = 0; i < stack->count; i++)
         longest = fmax(longest, total_of(&stack->rows[i]));
-    struct scale scale = scale_make(0, longest, false, LEFT, RIGHT, 6, &ticks);
+    struct scale scale = scale_make(0, longest > 0 ? longest : 1, false, LEFT, RIGHT, 6, &ticks);
     figure_begin(page, stack);
     svg_begin(page, bottom + SVG_AXIS_HEIGHT, stack->title);
     describe(page->out, stack);
@@ -296,7 +296,7 @@ void plot_timeline(struct page *page, const struct raw_rows *timeline)
     for (size_t r = 0; r < timeline->count; r++)
         for (size_t i = 0; i < timeline->rows[r].count; i++)
             last = fmax(last, timeline->rows[r].values[i].value);
-    struct scale scale = scale_make(0, last, false, LEFT, RIGHT, 6, &ticks);
+    struct scale scale = scale_make(0, last > 0 ? last : 1, false, LEFT, RIGHT, 6, &ticks);
     for (size_t r = 0; r < timeline->count; r++)
         bottom += row_height(&timeline->rows[r], &scale);
     figure_begin(page, timeline);

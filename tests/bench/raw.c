@@ -12,6 +12,7 @@
 /* What a list may hold: more than anybody measures, and no memory problem. */
 #define LIST_MAX   1000000
 #define NUMBER_MAX 1e15
+#define GOAL_MIN   1e-12
 
 __attribute__((format(printf, 2, 3))) static int wrong(struct thaw_error *err, const char *why, ...)
 {
@@ -78,7 +79,7 @@ static int read_goal(const json_t *from, bool *has, double *goal, struct thaw_er
     const json_t *value = json_object_get(from, "goal");
     *has = value && !json_is_null(value);
     int rc = *has ? read_number(from, "goal", goal, err) : 0;
-    return rc == 0 && *has && *goal <= 0 ? wrong(err, "\"goal\" is not above 0") : rc;
+    return rc == 0 && *has && *goal < GOAL_MIN ? wrong(err, "\"goal\" is not above 0") : rc;
 }
 
 static int read_better(const json_t *from, bool *lower, struct thaw_error *err)

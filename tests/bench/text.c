@@ -26,7 +26,9 @@ static void group(char text[TEXT_NUMBER_MAX])
 
 static const char *fixed(double value, int decimals, char out[TEXT_NUMBER_MAX])
 {
-    (void)snprintf(out, TEXT_NUMBER_MAX, fabs(value) < 1e16 ? "%.*f" : "%.*g", decimals, value);
+    double size = fabs(value);
+    bool plain = size <= 0 || (size >= 1e-6 && size < 1e12);
+    (void)snprintf(out, TEXT_NUMBER_MAX, plain ? "%.*f" : "%.*g", plain ? decimals : 3, value);
     group(out);
     return out;
 }
@@ -54,7 +56,7 @@ const char *text_ratio(double value, char out[TEXT_NUMBER_MAX])
 const char *text_exact(double value, char out[TEXT_NUMBER_MAX])
 {
     fixed(value, value == floor(value) ? 0 : decimals_for(value, 6), out);
-    if (strchr(out, '.')) {
+    if (strchr(out, '.') && !strchr(out, 'e')) {
         size_t length = strlen(out);
         while (out[length - 1] == '0')
             out[--length] = '\0';

@@ -97,6 +97,7 @@ static const struct {
     {RATIO("\"of\":\"ab\""), "\"of\" is not a list of two ids"},
     {RATIO("\"of\":[\"a\",\"b\"],\"goal\":\"1\""), "\"goal\" is not a number"},
     {RATIO("\"of\":[\"a\",\"b\"],\"goal\":0"), "\"goal\" is not above 0"},
+    {NUMBER("\"value\":1,\"goal\":5e-324"), "\"goal\" is not above 0"},
     {NUMBER("\"value\":\"1\""), "\"value\" is not a number"},
     {STACK(""), "\"bars\" is empty"},
     {STACK("{\"name\":\"b\",\"phases\":[{\"name\":\"p\",\"value\":-1}]}"), "negative"},

@@ -111,6 +111,8 @@ Test(bench_stats, numbers_have_the_digits_that_count)
         {9999, "9999", "9999", "9999"},
         {12000, "12 000", "12 000", "12 000"},
         {-3.5, "-3.50", "-3.50", "-3.5"},
+        {2e-12, "2e-12", "2e-12", "2e-12"},
+        {1e15, "1e+15", "1e+15", "1e+15"},
     };
     char out[TEXT_NUMBER_MAX];
     for (size_t i = 0; i < COUNT(cases); i++) {

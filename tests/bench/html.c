@@ -157,11 +157,6 @@ static void print_own_facts(FILE *out, const struct results *r, const struct raw
 
 /* ---- tables --------------------------------------------------------------------------------- */
 
-static const char *value_text(const struct figure *f, char out[TEXT_NUMBER_MAX])
-{
-    return f->unit[0] ? text_number(f->value, out) : text_ratio(f->value, out);
-}
-
 static void print_unit(FILE *out, const char *unit)
 {
     if (!unit[0])
@@ -185,7 +180,7 @@ static void print_verdict(FILE *out, const struct figure *f)
 static void print_measured(FILE *out, const struct figure *f)
 {
     char value[TEXT_NUMBER_MAX], low[TEXT_NUMBER_MAX], high[TEXT_NUMBER_MAX];
-    (void)fprintf(out, "<td>%s", value_text(f, value));
+    (void)fprintf(out, "<td>%s", figure_value(f, value));
     print_unit(out, f->unit);
     if (figure_has_interval(f))
         (void)fprintf(out, "<small>%s to %s</small>", text_ratio(f->interval.low, low),

@@ -26,9 +26,8 @@ static void value_text(const struct figure *f, char out[160])
 {
     char value[TEXT_NUMBER_MAX], goal[TEXT_NUMBER_MAX], unit[64];
     text_fit(f->unit, 1, 8, unit, sizeof(unit));
-    (void)snprintf(out, 160, "%s of %s%s%s",
-                   f->unit[0] ? text_number(f->value, value) : text_ratio(f->value, value),
-                   text_exact(f->goal, goal), unit[0] ? " " : "", unit);
+    (void)snprintf(out, 160, "%s of %s%s%s", figure_value(f, value), text_exact(f->goal, goal),
+                   unit[0] ? " " : "", unit);
 }
 
 static void draw_figure(struct page *page, const struct scale *scale, const struct figure *f,

@@ -42,6 +42,13 @@ const char *verdict_name(enum verdict verdict)
     return names[verdict];
 }
 
+const char *figure_value(const struct figure *f, char out[TEXT_NUMBER_MAX])
+{
+    bool whole = f->value == floor(f->value);
+    return !f->unit[0] || (f->has_goal && !whole) ? text_ratio(f->value, out)
+                                                  : text_number(f->value, out);
+}
+
 bool figure_has_interval(const struct figure *f)
 {
     return f->is_ratio && f->n >= SHOWN_MIN;

@@ -5,6 +5,7 @@
 #define THAW_TESTS_BENCH_RESULTS_H
 
 #include "tests/bench/raw.h"
+#include "tests/bench/text.h"
 
 enum verdict {
     VERDICT_MISSED,
@@ -52,6 +53,9 @@ bool figure_has_interval(const struct figure *figure);
 
 /* Whether the interval has the goal within: another run might say otherwise. */
 bool figure_is_close(const struct figure *figure);
+
+/* The value in as many digits as a goal needs. Returns `out`. */
+const char *figure_value(const struct figure *figure, char out[TEXT_NUMBER_MAX]);
 
 /* "met", "missed", "no goal", "not measured". */
 const char *verdict_name(enum verdict verdict);

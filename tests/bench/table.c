@@ -20,8 +20,7 @@ static void print_measured(FILE *out, const struct figure *f)
     if (f->has_goal)
         (void)snprintf(goal, sizeof(goal), "%s %s",
                        f->lower ? "<=" : ">=", text_exact(f->goal, value));
-    text_cell(out, f->unit[0] ? text_number(f->value, value) : text_ratio(f->value, value),
-              VALUE_CELLS, true);
+    text_cell(out, figure_value(f, value), VALUE_CELLS, true);
     (void)fputc(' ', out);
     text_cell(out, f->unit, 6, false);
     text_cell(out, interval, INTERVAL_CELLS, false);

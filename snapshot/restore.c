@@ -89,7 +89,8 @@ static int make_plan(struct restore *r, struct thaw_error *err)
         .mode = r->config.mode,
         .io_uring = !r->config.no_io_uring,
     };
-    if (!r->packed)
+    /* Without a working set the page cache decides nothing, and looking costs 18 system calls. */
+    if (!r->packed && (r->has_working_set || r->config.explain))
         memory_cache_observe(r->memory_fd, &r->map, input.working_set, &input.cache);
     int rc = restore_plan_make(&input, &r->plan, err);
     /* Asking costs a system call, and most plans read nothing. */

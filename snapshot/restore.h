@@ -36,6 +36,7 @@ struct restore_config {
     bool hold;        /* leave the guest where it stands until restore_wake() */
     bool record;      /* take notes of the pages that the guest wants, see restore_record() */
     bool no_io_uring; /* read by threads, as where it is refused */
+    bool explain;     /* the plan will be shown */
 
     unsigned disk_count;
     struct relocation disks[MACHINE_DISKS_MAX];

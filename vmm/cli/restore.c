@@ -225,7 +225,7 @@ static int run_with(struct run *run, const struct restore_config *config, int in
                     struct thaw_error *err)
 {
     int rc = restore_open(&run->restore, config, err);
-    if (rc == 0 && run->options->explain)
+    if (rc == 0 && run->options->config.explain)
         return explain(&run->restore, run->options->json, err);
     if (rc == 0 && config->verify)
         rc = verify(&run->restore, err);
@@ -293,11 +293,11 @@ int cli_restore(int argc, char **argv)
         restore_close(&run.restore);
     }
     int status = exit_status(&options, &result, &err);
-    if (options.timing && err.code == 0 && !options.explain)
+    if (options.timing && err.code == 0 && !options.config.explain)
         result_print_timing(&result);
     if (result.capture.taken && !options.json)
         result_print_capture(&result.capture, options.snapshot.want.out_path);
-    if (options.json && !(options.explain && err.code == 0))
+    if (options.json && !(options.config.explain && err.code == 0))
         result_print_json(&result, NULL, status, &err);
     else if (err.code)
         cli_report(&err);

@@ -193,7 +193,7 @@ static int set_option(struct restore_options *o, int option, struct thaw_error *
         o->config.verify = true;
         return 0;
     case OPT_EXPLAIN:
-        o->explain = true;
+        o->config.explain = true;
         return 0;
     case OPT_TIMING:
         o->timing = true;
@@ -215,10 +215,10 @@ static int take_path(struct restore_options *o, int argc, char **argv, struct th
     if (!o->config.path)
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "restore: needs a snapshot's directory (see thaw restore --help)");
-    if (o->config.record && (snapshot_is_wanted(&o->snapshot.want) || o->explain))
+    if (o->config.record && (snapshot_is_wanted(&o->snapshot.want) || o->config.explain))
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "record-workingset: does not go with --snapshot-* and --explain");
-    if (snapshot_is_stream(o->config.path) && (o->config.mode != RESTORE_AUTO || o->explain))
+    if (snapshot_is_stream(o->config.path) && (o->config.mode != RESTORE_AUTO || o->config.explain))
         return thaw_fail_as(err, THAW_FAIL_USAGE, EINVAL,
                             "restore -: a stream comes as it comes: no --memory, no --explain");
     return snapshot_options_check(&o->snapshot, err);

@@ -18,7 +18,7 @@ struct restore_options {
     size_t env_count;
     struct snapshot_options snapshot;
     uint64_t timeout_ns;
-    bool explain, timing, json;
+    bool timing, json;
 };
 
 /* As run_options_parse(). `record`: the options are those of record-workingset. */

@@ -191,7 +191,7 @@ FUZZ_SRC     := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,$(O)/fuzz/%,$(FUZZ_SRC))
 FUZZ_LIB_SRC := $(filter-out devices/machine.c,$(wildcard vmm/base/*.c devices/*.c devices/virtio/*.c)) \
                 vmm/core/loop.c vmm/core/bus.c $(wildcard snapshot/*.c) \
-                $(patsubst %,vmm/arch/$(ARCH)/%.c,vm state state_check msr) $(UNIT_INIT_SRC)
+                $(patsubst %,vmm/arch/$(ARCH)/%.c,vm state state_check msr page) $(UNIT_INIT_SRC)
 $(O)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$<)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -pthread $(FUZZ_WARN) $(SANITIZE) \

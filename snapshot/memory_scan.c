@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "snapshot/memory_scan.h"
+#include "vmm/arch/arch.h"
 #include "vmm/base/file.h"
 
 #include <errno.h>
@@ -9,23 +10,6 @@
 /* Documentation/admin-guide/mm/pagemap.rst */
 #define PAGEMAP_SWAPPED (1ull << 62) /* also on its way from one place to another */
 #define PAGEMAP_PRESENT (1ull << 63)
-
-typedef uint64_t vector __attribute__((vector_size(16)));
-
-bool page_is_zero(const void *page)
-{
-    /* Nearly every page that is not zero shows it in its first word. */
-    if (*(const uint64_t *)page != 0)
-        return false;
-    const vector *at = __builtin_assume_aligned(page, sizeof(vector));
-    for (unsigned i = 0; i < GUEST_PAGE_SIZE / sizeof(vector); i += 8) {
-        vector any = (at[i] | at[i + 1]) | (at[i + 2] | at[i + 3]) | (at[i + 4] | at[i + 5]) |
-                     (at[i + 6] | at[i + 7]);
-        if (any[0] | any[1])
-            return false;
-    }
-    return true;
-}
 
 void memory_scanner_init(struct memory_scanner *scanner, const struct guest_memory *memory,
                          const struct page_runs *backed)
@@ -98,7 +82,7 @@ static int scan_window(const struct memory_scanner *scanner, uint64_t first, uin
     const char *at = page_address(scanner->memory, first, count);
     for (uint64_t i = 0; i < count; i++) {
         if (!(entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) ||
-            page_is_zero(at + i * GUEST_PAGE_SIZE))
+            arch_page_is_zero(at + i * GUEST_PAGE_SIZE))
             continue;
         int rc = first + i == scanner->region ? page_runs_add_apart(data, first + i, 1, err)
                                               : page_runs_add(data, first + i, 1, err);

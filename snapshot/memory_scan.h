@@ -31,7 +31,4 @@ void memory_scanner_free(struct memory_scanner *scanner);
 /* Everything of a map but its runs and the index. */
 void memory_map_describe(struct memory_map *map, const struct guest_memory *memory);
 
-/* Whether GUEST_PAGE_SIZE bytes at `page` (aligned to 16) are zeros. */
-bool page_is_zero(const void *page);
-
 #endif

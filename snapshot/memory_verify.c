@@ -2,6 +2,7 @@
 /* memory_file_verify(): the chunks of a memory file against their checksums, on two threads. */
 #include "snapshot/memory_index.h"
 #include "snapshot/memory_scan.h"
+#include "vmm/arch/arch.h"
 #include "vmm/base/file.h"
 
 #include <errno.h>
@@ -87,7 +88,7 @@ static bool rest_is_zero(const struct chunk *chunk, const struct page_runs *data
         if (run < data->count && page >= data->items[run].first) {
             page = data->items[run].first + data->items[run].count - 1;
             run++;
-        } else if (!page_is_zero(page_in_chunk(chunk, page))) {
+        } else if (!arch_page_is_zero(page_in_chunk(chunk, page))) {
             return false;
         }
     }

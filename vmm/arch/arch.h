@@ -10,6 +10,7 @@
 #include "vmm/base/error.h"
 #include "vmm/base/memory.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,10 @@ struct boot_image {
 /* Fills `regions` for `size` bytes of RAM (a multiple of the page size, ARCH_MEMORY_MIN to
  * ARCH_MEMORY_MAX) and returns their number. */
 unsigned arch_memory_layout(uint64_t size, struct guest_region regions[GUEST_MEMORY_REGIONS_MAX]);
+
+/* Whether the GUEST_PAGE_SIZE bytes at `page` (aligned to 16) are zeros, as fast as the processor
+ * can look: a capture does that to all memory while the guest stands still. */
+bool arch_page_is_zero(const void *page);
 
 /* Before any memslot: addresses that KVM needs for itself. */
 int arch_vm_prepare(int vm_fd, struct thaw_error *err);

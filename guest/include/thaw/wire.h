@@ -39,7 +39,7 @@
  * Monitor to guest. A doorbell is one byte, THAW_DOORBELL, outside any line: it starts no line
  * and needs no newline. Everything else is a line as above.
  */
-#define THAW_DOORBELL      '!'
+#define THAW_DOORBELL '!'
 
 /*
  * The one argument with which init, started as the workload, does nothing and waits. After a

@@ -47,7 +47,7 @@ struct session {
     struct machine *machine;
     char **argv; /* of the invocation */
     struct guest_observation seen;
-    uint64_t repeated;   /* lines said again, when the last one was counted */
+    uint64_t repeated;   /* how often it was seen to hold again */
     uint64_t beats_then; /* heartbeats at the last ring or answer */
     struct thaw_error *err;
 };
@@ -96,6 +96,11 @@ static bool nobody_listens(const struct session *s, uint64_t number)
     return s->seen.no_listener;
 }
 
+static bool held_again(const struct session *s, uint64_t number)
+{
+    return s->seen.pre_execs > number;
+}
+
 static bool listens(const struct session *s, uint64_t number)
 {
     for (unsigned i = 0; i < s->seen.listener_count; i++) {
@@ -123,19 +128,6 @@ static int await(struct session *s, has_come *condition, uint64_t number, const 
             return wrong(s, otherwise);
     }
     return 0;
-}
-
-/* What was said before counts as ignored, and is no news: looked for every now and then. */
-static int await_repetition(struct session *s)
-{
-    for (int i = 0; i < DEADLINE_MS / BEAT_MS; i++) {
-        wait_for_news(s, BEAT_MS);
-        if (s->seen.dropped.ignored > s->repeated) {
-            s->repeated = s->seen.dropped.ignored;
-            return 0;
-        }
-    }
-    return wrong(s, "did not hold again");
 }
 
 static int be_silent(struct session *s)
@@ -290,7 +282,7 @@ static int waiting_step(struct session *s, const char *step, uint64_t number)
 static int take_step(struct session *s, const char *step, uint64_t number)
 {
     if (strcmp(step, "held-again") == 0)
-        return await_repetition(s);
+        return await(s, held_again, ++s->repeated, "did not hold again");
     if (strcmp(step, "silence") == 0)
         return be_silent(s);
     if (strcmp(step, "sleep") == 0)

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The VM, from inside: what the interpreter, the ops, the builtins and the compilers share.
+ *
+ * Fuel is counted in slices, so that the counter can live in a register: `slice` holds it only
+ * while no code runs, or while a C function that code calls may look at it or run more code. When a
+ * slice is used up, vm_refuel takes the next one from the reserve and looks for an interrupt.
+ */
+#ifndef JITVM_VM_VM_H
+#define JITVM_VM_VM_H
+
+#include <stdarg.h>
+#include <stdatomic.h>
+
+#include "guest/jitvm/value/array.h"
+#include "guest/jitvm/value/hash.h"
+#include "guest/jitvm/value/path.h"
+#include "guest/jitvm/value/value.h"
+#include "guest/jitvm/vm/code.h"
+
+/* Result and arguments as compiled code takes them: jit/jit.h. */
+struct jit_code;
+
+/* One function of the chunk in this VM. Compiled code reads `entry`, `registers`. */
+struct vm_function {
+    struct code *code; /* NULL: not called yet */
+    /* Compiled code for arguments in base[0..arity): the result is in base[0]. Charges fuel and
+     * depth like a call of the interpreter; `vm->slice` and `vm->depth` are true before and after.
+     * NULL: the interpreter runs it. */
+    int (*entry)(struct jitvm *vm, struct jitvm_value *base);
+    struct jit_code *jit; /* all that was compiled, NULL: nothing */
+    int32_t countdown;    /* interpreted calls until the compiler is asked; negative: never */
+    uint32_t index;       /* in the chunk */
+    uint16_t arity, slots, registers;
+    uint16_t result_kinds; /* 1 << kind of each result that the interpreter saw */
+};
+
+/* An activation of the interpreter. */
+struct vm_frame {
+    struct insn *return_ip;   /* in the caller; NULL: C code called */
+    struct jitvm_value *base; /* the caller's */
+    struct vm_function *function;
+};
+
+struct vm_extension {
+    struct jitvm_extension op;
+};
+
+struct vm_io {
+    jitvm_write_fn write;
+    void *write_context;
+    jitvm_read_fn read;
+    void *read_context;
+    char *out; /* what was printed and not yet written */
+    size_t out_len;
+    char *in; /* what was read and not yet asked for: [in_at, in_len) */
+    size_t in_at, in_len;
+    bool in_end;
+};
+
+struct jitvm {
+    /* What compiled code and the interpreter touch most, first. */
+    struct vm_function *functions;
+    const struct jitvm_value *literals;
+    struct jitvm_value *globals;
+    struct jitvm_value *stack_end; /* no activation reaches beyond */
+    int64_t slice;                 /* fuel left of this slice */
+    int64_t depth;                 /* calls that may still be nested */
+    struct vm_frame *frame;        /* innermost activation of the interpreter */
+    struct jitvm_value *top;       /* first free cell, while a C function that may call back runs */
+
+    struct heap heap;
+    uint64_t reserve; /* fuel beyond the slice; UINT64_MAX: no limit */
+    atomic_bool interrupted;
+    bool overflow_traps;
+    bool running;
+
+    struct jitvm_chunk *chunk;
+    uint32_t literal_count, literal_room;
+    struct jitvm_native *natives; /* registered, by index; names owned */
+    uint32_t native_count, native_room;
+    struct vm_extension *extensions;
+    uint32_t extension_count, extension_room;
+    uint32_t *bindings;           /* of each name of the chunk: native, or UINT32_MAX */
+    uint32_t *extension_bindings; /* of each extension of the chunk */
+
+    struct jitvm_value *stack; /* mapped, not committed; zero: undef */
+    size_t stack_bytes;
+    struct vm_frame *frames;
+    size_t frames_bytes;
+    uint32_t max_depth;
+
+    struct jitvm_error error; /* pending, while status is not 0 */
+    struct jitvm_config config;
+    struct jitvm_stats stats;
+    struct vm_io io;
+    struct jitvm_value args; /* of the program: an array */
+    uint64_t rng[4];
+    struct jit *jit; /* jit/jit.h; NULL: none */
+};
+
+#define VM_SLICE 4096
+
+/* ---- errors --------------------------------------------------------------------------------- */
+
+/* The heap's or a path's refusal, as an error of the op: returns the status. */
+int vm_raise_heap(struct jitvm *vm);
+int vm_raise_path(struct jitvm *vm, int status, const char *what);
+
+/* Adds the activation to the pending error's backtrace and releases the cells of its window. */
+void vm_unwind_frame(struct jitvm *vm, const struct vm_function *function, uint32_t insn,
+                     struct jitvm_value *base);
+
+/* ---- fuel and depth ------------------------------------------------------------------------- */
+
+/* The slice went below 0 for a charge of one: takes the next, and pays. 0, FUEL or INTERRUPTED
+ * (raised). *slice is what is left then. */
+int vm_refuel(struct jitvm *vm, int64_t *slice);
+/* A charge of n. */
+int vm_charge(struct jitvm *vm, int64_t *slice, uint64_t n);
+
+/* ---- running -------------------------------------------------------------------------------- */
+
+/* The function's code, lowered if it is not yet; NULL: no memory, raised. */
+struct code *vm_code(struct jitvm *vm, struct vm_function *function);
+
+/* Runs a whole activation: arguments in base[0..arity), result in base[0]. Charges fuel and depth.
+ * Takes compiled code when there is some. The arguments are consumed, also on failure. */
+int vm_invoke(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base);
+
+/* Runs the rest of an activation that was charged already, from instruction `insn`, whose registers
+ * are as the interpreter would have them: what compiled code does when it cannot go on. */
+int vm_resume(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base,
+              uint32_t insn);
+
+/* interp.c: the function that runs an op. Runs from `ip` until the activation pushed last returns.
+ */
+insn_fn interp_handler(unsigned op);
+
+/* ---- one op, as every tier does it when the case is not a simple one (ops.c) ------------------
+ */
+
+/* Does what the instruction does, but for going to the next one. 0, or the status raised. Only for
+ * ops that are not branches, calls of functions or returns: NULL for these. */
+typedef int (*op_fn)(struct jitvm *vm, struct insn *ip, struct jitvm_value *base);
+op_fn op_slow(unsigned op);
+
+/* Of a comparing branch, not of INCJLT: is it taken (1), not (0), or did it fail (< 0)? Uses up the
+ * operands. */
+int op_branch(struct jitvm *vm, unsigned op, struct insn *ip, struct jitvm_value *base);
+
+/* Calls the native; the arguments, in args[0..count), are released; the result is in args[0]. */
+int vm_call_native(struct jitvm *vm, uint32_t native, struct jitvm_value *args, unsigned count);
+
+/* ---- cells ---------------------------------------------------------------------------------- */
+
+/* Ends what the cell holds, if that is counted. */
+static inline void cell_clear(struct jitvm *vm, struct jitvm_value *cell)
+{
+    if (value_on_heap(*cell)) {
+        struct jitvm_object *object = cell->as.object;
+        cell->kind = JITVM_UNDEF;
+        object_release(&vm->heap, object);
+    }
+}
+
+/* Puts a value there, whose reference it takes. */
+static inline void cell_set(struct jitvm *vm, struct jitvm_value *cell, struct jitvm_value v)
+{
+    struct jitvm_value old = *cell;
+    *cell = v;
+    value_release(&vm->heap, old);
+}
+
+/* Moves the value out. */
+static inline struct jitvm_value cell_take(struct jitvm_value *cell)
+{
+    struct jitvm_value v = *cell;
+    cell->kind = JITVM_UNDEF;
+    return v;
+}
+
+/* ---- I/O, random numbers (io.c, random.c) ------------------------------------------------------
+ */
+
+/* Buffered; flushed when a run ends, before reading, and when 8 KiB are there. IO is raised. */
+int vm_write(struct jitvm *vm, const void *bytes, size_t len);
+int vm_flush(struct jitvm *vm);
+/* A line with its end, or what is left; *len 0 and NULL at the end of input. Valid until the next.
+ */
+int vm_read_line(struct jitvm *vm, const char **line, size_t *len);
+uint64_t vm_random(struct jitvm *vm);
+void vm_random_seed(struct jitvm *vm, uint64_t seed); /* 0: from the system */
+
+/* ---- builtins_*.c ------------------------------------------------------------------------------
+ */
+
+const struct jitvm_native *builtins_core(unsigned *count); /* type, len, error, time... */
+const struct jitvm_native *builtins_io(unsigned *count);
+const struct jitvm_native *builtins_strings(unsigned *count);
+const struct jitvm_native *builtins_containers(unsigned *count);
+const struct jitvm_native *builtins_math(unsigned *count);
+
+#endif

@@ -41,15 +41,19 @@ void builder_jump(struct jitvm_builder *b, enum op_code code, uint32_t label); /
 /* For fused ops with a target (an assembler's): op.b is filled in. */
 void builder_jump_op(struct jitvm_builder *b, struct jitvm_op op, uint32_t label);
 
+void builder_set_source(struct jitvm_builder *b, const char *source, size_t len);
 void builder_set_flags(struct jitvm_builder *b, uint32_t chunk_flags);
-void builder_no_fusing(struct jitvm_builder *b); /* the assembler: what is written is what it is */
+/* The assembler: what is written is what it is. Otherwise a body whose end can be reached gets a
+ * Return there, and build puts the names in the order in which the text form mentions them. */
+void builder_no_fusing(struct jitvm_builder *b);
 
 /* The builder can only be freed afterwards. */
 int builder_build(struct jitvm_builder *b, struct jitvm_chunk **out, struct jitvm_error *err);
 
 /* fuse.c: replaces sequences by fused ops in a list of the ops of one function whose jump targets
- * are indices into it; `lines` move along. Never across a jump target. Returns the new count. */
-uint32_t fuse_ops(struct jitvm_op *ops, uint32_t count, const struct jitvm_value *constants,
-                  uint32_t *moved_to);
+ * are indices into it, and makes it shorter; each op's line moves along. Never across a jump
+ * target. False without memory; then nothing has changed. */
+bool fuse_ops(struct jitvm_op *ops, uint32_t *lines, uint32_t *count,
+              const struct jitvm_value *constants);
 
 #endif

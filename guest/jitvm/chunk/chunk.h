@@ -19,8 +19,8 @@ struct chunk_function {
     uint32_t first, count; /* ops */
     uint16_t arity;        /* at most OP_ARGS_MAX */
     uint16_t slots;        /* at least arity */
-    uint32_t
-        slot_names; /* index into the chunk's slot_names of this function's first, or UINT32_MAX */
+    /* Index into the chunk's slot_names of this function's first; UINT32_MAX: none has a name. */
+    uint32_t slot_names;
     uint32_t max_stack; /* operands at most; the verifier's, not in the file */
 };
 
@@ -29,7 +29,8 @@ struct chunk_extension {
     uint8_t pops, pushes;
 };
 
-/* From this op on, the line is `line`, until the next of the function's or its end. */
+/* From this op on, the line is `line`, until the next of the function's or its end. Each is a
+ * change; a function begins without one, which is line 0. */
 struct chunk_line {
     uint32_t ip, line;
 };
@@ -39,6 +40,7 @@ struct chunk_line {
 #define CHUNK_NAMES_MAX     (1u << 20)
 #define CHUNK_CONSTANTS_MAX (1u << 20)
 #define CHUNK_SLOTS_MAX     4096u
+#define CHUNK_SOURCE_MAX    4096u /* bytes of the source's name */
 #define CHUNK_STACK_MAX     8192u /* operands of one function; with its slots under 16384 registers */
 
 enum chunk_flags {
@@ -50,8 +52,9 @@ struct jitvm_chunk {
     uint32_t flags; /* enum chunk_flags, or'ed */
     char *source;   /* name of the source, for errors; never NULL */
     struct jitvm_op *ops;
-    struct jitvm_value *constants; /* int, float, str (immortal) */
-    struct jitvm_str **names; /* immortal; of globals, functions, builtins, extensions, slots */
+    struct jitvm_value *constants; /* int, float, str (immortal), no two alike */
+    struct jitvm_str **names;      /* immortal, no two alike; of globals, functions, builtins,
+                                    * extensions,      slots */
     struct chunk_function *functions;
     struct chunk_extension *extensions;
     uint32_t *slot_names;     /* indices into names, UINT32_MAX: none; a function's are together */
@@ -66,6 +69,9 @@ struct jitvm_chunk {
 int chunk_finish(struct jitvm_chunk *chunk, struct jitvm_chunk **out, struct jitvm_error *err);
 struct jitvm_chunk *chunk_alloc(void); /* zeroed, malloc */
 
+/* An immortal string with a 0 behind it, as names have; freed with free(). NULL without memory. */
+struct jitvm_str *chunk_str_new(const void *bytes, size_t len);
+
 /* The name, or "" for none; 0-terminated, with bytes that do not print left as they are. */
 const char *chunk_name(const struct jitvm_chunk *chunk, uint32_t name);
 /* "main" for function 0. */
@@ -76,7 +82,9 @@ uint32_t chunk_line_at(const struct jitvm_chunk *chunk, uint32_t ip); /* 0: not 
 
 /* verify.c: everything that later stages rely on; fills in max_stack. Errors name the function and
  * op. After it: all indices are in range, all jumps stay in their function, the stack has one depth
- * at each op and never underflows, no way runs past a function's end, static arity is right. */
+ * at each op that can be reached and never underflows, static arity is right. Each function ends
+ * with Jump, Return or ReturnValue. The two slots of a whole-loop op differ, SlotIncLtIntJumpBack
+ * jumps to itself or back. */
 int chunk_verify(struct jitvm_chunk *chunk, struct jitvm_error *err);
 
 /* jvc.c */

@@ -23,7 +23,7 @@ enum op_format {
     OP_FMT_GLOBAL,          /* b: name */
     OP_FMT_COUNT,           /* b: how many; at most OP_COUNT_MAX */
     OP_FMT_PLACE,           /* a: 0 slot, 1 global; b: which; c: number of keys */
-    OP_FMT_JUMP,            /* b: target, index of an op of the same function */
+    OP_FMT_JUMP,            /* b: target: index in the chunk of an op of the same function */
     OP_FMT_CALL,            /* b: function; a: number of arguments, its arity */
     OP_FMT_DYNAMIC,         /* a: number of arguments */
     OP_FMT_BUILTIN,         /* b: name; a: number of arguments */
@@ -32,8 +32,9 @@ enum op_format {
     OP_FMT_LINE,            /* b: line, 1-based */
     OP_FMT_SLOT2,           /* a, c: slots */
     OP_FMT_SLOT_INT_JUMP,   /* a: slot; imm: limit, an int32_t; b: target */
-    OP_FMT_SLOT2_INT,       /* a: sum or array, c: counter, slots; imm: limit, an int32_t */
-    OP_FMT_SLOT2_INT_CONST, /* a: string, c: counter, slots; imm: limit, an int32_t; b: constant */
+    OP_FMT_SLOT2_INT,       /* a: sum or array, c: counter, two slots; imm: limit, an int32_t */
+    OP_FMT_SLOT2_INT_CONST, /* a: string, c: counter, two slots; imm: limit, an int32_t; b:
+                               constant, a str */
 };
 
 struct jitvm_op {

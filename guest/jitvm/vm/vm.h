@@ -23,7 +23,8 @@ struct jit_code;
 
 /* One function of the chunk in this VM. Compiled code reads `entry`, `registers`. */
 struct vm_function {
-    struct code *code; /* NULL: not called yet */
+    struct code *code;  /* NULL: not called yet */
+    struct insn *start; /* what a call by the interpreter can go to at once; NULL: vm_enter decides */
     /* Compiled code for arguments in base[0..arity): the result is in base[0]. Charges fuel and
      * depth like a call of the interpreter; `vm->slice` and `vm->depth` are true before and after.
      * NULL: the interpreter runs it. */
@@ -54,14 +55,14 @@ struct vm_io {
     char *out; /* what was printed and not yet written */
     size_t out_len;
     char *in; /* what was read and not yet asked for: [in_at, in_len) */
-    size_t in_at, in_len;
+    size_t in_at, in_len, in_room;
     bool in_end;
 };
 
 struct jitvm {
     /* What compiled code and the interpreter touch most, first. */
     struct vm_function *functions;
-    const struct jitvm_value *literals;
+    struct jitvm_value *literals;
     struct jitvm_value *globals;
     struct jitvm_value *stack_end; /* no activation reaches beyond */
     int64_t slice;                 /* fuel left of this slice */
@@ -123,6 +124,12 @@ int vm_charge(struct jitvm *vm, int64_t *slice, uint64_t n);
 
 /* The function's code, lowered if it is not yet; NULL: no memory, raised. */
 struct code *vm_code(struct jitvm *vm, struct vm_function *function);
+
+/* Before an activation of the interpreter whose arguments are in base[0..arity): lowers the function
+ * and counts the call, either of which may give it compiled code, pays for the call, clears the other
+ * slots. 1: the function has compiled code now, nothing was paid; 0: run it; < 0: raised. */
+int vm_enter(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base,
+             int64_t *fuel);
 
 /* Runs a whole activation: arguments in base[0..arity), result in base[0]. Charges fuel and depth.
  * Takes compiled code when there is some. The arguments are consumed, also on failure. */
@@ -189,8 +196,26 @@ int vm_flush(struct jitvm *vm);
 /* A line with its end, or what is left; *len 0 and NULL at the end of input. Valid until the next.
  */
 int vm_read_line(struct jitvm *vm, const char **line, size_t *len);
+/* All that is left of the input. Valid until the next read. */
+int vm_read_all(struct jitvm *vm, const char **bytes, size_t *len);
+/* To the descriptor of stderr, not buffered; what was printed goes out first. */
+int vm_write_error(struct jitvm *vm, const void *bytes, size_t len);
+void vm_io_free(struct jitvm *vm); /* the buffers; does not flush */
+/* Next of 2^64. A generator that was never seeded is, with config.seed. */
 uint64_t vm_random(struct jitvm *vm);
 void vm_random_seed(struct jitvm *vm, uint64_t seed); /* 0: from the system */
+
+/* ---- natives and extensions, by name (public.c) ------------------------------------------------
+ */
+
+#define VM_NO_NATIVE UINT32_MAX
+
+/* All builtins, into a VM that has no natives yet. -1 without memory (not raised). */
+int vm_register_builtins(struct jitvm *vm);
+/* Index of the native or extension, or VM_NO_NATIVE. `name` ends with 0. */
+uint32_t vm_find_native(const struct jitvm *vm, const char *name);
+uint32_t vm_find_extension(const struct jitvm *vm, const char *name);
+void vm_natives_free(struct jitvm *vm); /* natives and extensions, and their names */
 
 /* ---- builtins_*.c ------------------------------------------------------------------------------
  */

@@ -37,10 +37,51 @@ void heap_init(struct heap *heap, uint64_t limit);
 /* Everything must have been released, or is lost with the slabs. */
 void heap_fini(struct heap *heap);
 
+/* Under AddressSanitizer every block is one of malloc's, so that it sees what is used too late. */
+#if defined(__SANITIZE_ADDRESS__)
+#define HEAP_SLABS 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HEAP_SLABS 0
+#endif
+#endif
+#ifndef HEAP_SLABS
+#define HEAP_SLABS 1
+#endif
+#define HEAP_SMALL_MAX ((size_t)HEAP_CLASSES * 16)
+
+/* The whole of what the two below do, without their short cuts. */
+void *heap_alloc_slow(struct heap *heap, size_t len);
+void heap_free_slow(struct heap *heap, void *block, size_t len);
+
 /* 16-byte aligned, not zeroed. NULL when the limit or the host's memory is reached; `len` > 0.
  * A block is freed with the length it was asked for with. */
-void *heap_alloc(struct heap *heap, size_t len);
-void heap_free(struct heap *heap, void *block, size_t len);
+static inline void *heap_alloc(struct heap *heap, size_t len)
+{
+    size_t size_class = (len - 1) / 16;
+    if (size_class >= HEAP_CLASSES || !heap->free[size_class] || heap->bytes + len > heap->limit)
+        return heap_alloc_slow(heap, len);
+
+    void *block = heap->free[size_class];
+    heap->free[size_class] = *(void **)block;
+    heap->bytes += len;
+    if (heap->bytes > heap->peak)
+        heap->peak = heap->bytes;
+    return block;
+}
+
+static inline void heap_free(struct heap *heap, void *block, size_t len)
+{
+    if (!HEAP_SLABS || len > HEAP_SMALL_MAX) {
+        heap_free_slow(heap, block, len);
+        return;
+    }
+    size_t size_class = (len - 1) / 16;
+    *(void **)block = heap->free[size_class];
+    heap->free[size_class] = block;
+    heap->bytes -= len;
+}
+
 /* Keeps the contents up to the shorter length; `block` may be NULL when old is 0. On failure NULL,
  * and the block is as it was. */
 void *heap_realloc(struct heap *heap, void *block, size_t old, size_t len);

@@ -7,8 +7,9 @@
 
 #define NUMBER_TEXT_MAX 40
 
-/* The shortest text that reads back as the same number: "0.1", "1e+300", "-0", "inf", "nan"; a
- * float without a fraction below 1e16 prints as "3.0". Returns the length; no 0 at the end. */
+/* The shortest text that reads back as the same number: "0.1", "1e+300", "1e-5", "inf", "nan"; a
+ * float without a fraction below 1e16 prints as "3.0", and so does "-0.0". With an exponent from
+ * 1e16 on and below 1e-4. Returns the length; no 0 at the end. */
 size_t number_format_float(double f, char out[NUMBER_TEXT_MAX]);
 size_t number_format_int(int64_t i, char out[NUMBER_TEXT_MAX]);
 

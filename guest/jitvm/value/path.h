@@ -40,7 +40,7 @@ int path_shift(struct heap *heap, struct jitvm_value *root, const struct jitvm_v
 /* The last key names the entry; count >= 1. *out: what was there, undef if nothing. */
 int path_delete(struct heap *heap, struct jitvm_value *root, const struct jitvm_value *keys,
                 unsigned count, struct jitvm_value *out);
-/* Is there an entry (undef counts as one)? */
+/* Is there an entry (undef counts as one)? count >= 1. */
 int path_exists(struct heap *heap, struct jitvm_value root, const struct jitvm_value *keys,
                 unsigned count, bool *out);
 

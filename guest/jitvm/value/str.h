@@ -31,6 +31,7 @@ struct jitvm_str *str_append(struct heap *heap, struct jitvm_str *a, const void 
 /* By bytes, unsigned, the shorter first: -1, 0 or 1. */
 int str_compare(const struct jitvm_str *a, const struct jitvm_str *b);
 bool str_equal(const struct jitvm_str *a, const struct jitvm_str *b);
-uint64_t str_hash(struct jitvm_str *str); /* never 0 */
+uint64_t str_hash(struct jitvm_str *str);               /* never 0 */
+uint64_t str_hash_bytes(const void *bytes, size_t len); /* what str_hash gives for them */
 
 #endif

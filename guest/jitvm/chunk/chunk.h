@@ -53,8 +53,7 @@ struct jitvm_chunk {
     char *source;   /* name of the source, for errors; never NULL */
     struct jitvm_op *ops;
     struct jitvm_value *constants; /* int, float, str (immortal), no two alike */
-    struct jitvm_str **names;      /* immortal, no two alike; of globals, functions, builtins,
-                                    * extensions,      slots */
+    struct jitvm_str **names;      /* immortal, no two alike: of functions, globals, slots, ... */
     struct chunk_function *functions;
     struct chunk_extension *extensions;
     uint32_t *slot_names;     /* indices into names, UINT32_MAX: none; a function's are together */

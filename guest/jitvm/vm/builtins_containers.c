@@ -279,13 +279,13 @@ static int list_remove(BUILTIN_ARGS)
 static int list_keys(BUILTIN_ARGS)
 {
     int rc = path_keys(&vm->heap, args[0], NULL, 0, out);
-    return rc < 0 ? vm_raise_path(vm, rc, "keys") : 0;
+    return rc < 0 ? vm_raise_path(vm, rc, "keys", args[0]) : 0;
 }
 
 static int list_values(BUILTIN_ARGS)
 {
     int rc = path_values(&vm->heap, args[0], NULL, 0, out);
-    return rc < 0 ? vm_raise_path(vm, rc, "values") : 0;
+    return rc < 0 ? vm_raise_path(vm, rc, "values", args[0]) : 0;
 }
 
 static int list_exists(BUILTIN_ARGS)
@@ -293,7 +293,7 @@ static int list_exists(BUILTIN_ARGS)
     bool there = false;
     int rc = path_exists(&vm->heap, args[0], &args[1], 1, &there);
     if (rc < 0)
-        return vm_raise_path(vm, rc, "exists");
+        return vm_raise_path(vm, rc, "exists", args[0]);
     *out = jitvm_bool(there);
     return 0;
 }

@@ -482,8 +482,18 @@ static uint32_t append(struct jitvm_builder *b, const struct jitvm_op *op)
     return b->op_count - 1 - body->function.first;
 }
 
+/* The peephole pass looks at constants before the verifier has seen the op. */
+static bool constant_missing(const struct jitvm_builder *b, const struct jitvm_op *op)
+{
+    enum op_format format = op->code < OP_COUNT ? op_format(op->code) : OP_FMT_NONE;
+    return (format == OP_FMT_CONST || format == OP_FMT_SLOT2_INT_CONST) && !failed(b) &&
+           op->b >= b->chunk->constant_count;
+}
+
 uint32_t builder_emit(struct jitvm_builder *b, struct jitvm_op op)
 {
+    if (constant_missing(b, &op))
+        fail(b, JITVM_ERR_INVALID, "%s: constant %u is not there", op_name(op.code), op.b);
     if (op.code < OP_COUNT && op_is_jump(op.code)) {
         fail(b, JITVM_ERR_INVALID, "%s without a label", op_name(op.code));
         return 0;

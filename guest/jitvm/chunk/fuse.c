@@ -145,7 +145,7 @@ static bool whole_loop_of(const struct fuser *f, uint32_t at, uint32_t n, uint16
     if (n == 1 && op->code == OP_AddAssignSlotVoid && op->c == i) {
         *out = slot_op(OP_AccumSumLoop, op->a);
     } else if (n == 2 && op->code == OP_GetSlot && op->a == i && op[1].code == OP_PushPath &&
-               op[1].a == 0 && op[1].c == 0) {
+               op[1].a == 0 && op[1].c == 0 && op[1].b <= UINT16_MAX) {
         *out = slot_op(OP_PushIntRangeLoop, (uint16_t)op[1].b);
     } else if (n == 4 && (op->code == OP_GetSlot || op->code == OP_TakeSlot) &&
                op[1].code == OP_Const && f->constants[op[1].b].kind == JITVM_STR &&

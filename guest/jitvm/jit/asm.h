@@ -98,7 +98,7 @@ uint32_t asm_position(const struct assembler *a);
 
 /* ---- constants ------------------------------------------------------------------------------- */
 
-/* In the pool once, however often it is asked for: 8 bytes, aligned to 8. */
+/* 8 bytes, aligned to 8. One that was asked for lately is not stored twice. */
 struct asm_label asm_constant(struct assembler *a, uint64_t bits);
 struct asm_label asm_constant_float(struct assembler *a, double value);
 

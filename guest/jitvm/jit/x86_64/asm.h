@@ -30,7 +30,7 @@ enum x86_reg {
     X86_R12,
     X86_R13,
     X86_R14,
-    X86_R15,
+    X86_R15
 };
 #define X86_REGS 16
 
@@ -50,7 +50,7 @@ enum x86_xmm {
     X86_XMM12,
     X86_XMM13,
     X86_XMM14,
-    X86_XMM15,
+    X86_XMM15
 };
 #define X86_XMMS 16
 
@@ -75,7 +75,7 @@ enum x86_cond {
     X86_L,
     X86_GE,
     X86_LE,
-    X86_G,
+    X86_G
 };
 static inline enum x86_cond x86_not_cond(enum x86_cond cond)
 {

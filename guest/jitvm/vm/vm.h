@@ -23,8 +23,9 @@ struct jit_code;
 
 /* One function of the chunk in this VM. Compiled code reads `entry`, `registers`. */
 struct vm_function {
-    struct code *code;  /* NULL: not called yet */
-    struct insn *start; /* what a call by the interpreter can go to at once; NULL: vm_enter decides */
+    struct code *code; /* NULL: not called yet */
+    struct insn
+        *start; /* what a call by the interpreter can go to at once; NULL: vm_enter decides */
     /* Compiled code for arguments in base[0..arity): the result is in base[0]. Charges fuel and
      * depth like a call of the interpreter; `vm->slice` and `vm->depth` are true before and after.
      * NULL: the interpreter runs it. */
@@ -106,7 +107,10 @@ struct jitvm {
 
 /* The heap's or a path's refusal, as an error of the op: returns the status. */
 int vm_raise_heap(struct jitvm *vm);
-int vm_raise_path(struct jitvm *vm, int status, const char *what);
+/* `what`: "push to"; `on`: what was there. */
+int vm_raise_path(struct jitvm *vm, int status, const char *what, struct jitvm_value on);
+/* A native or extension gave `rc`: the pending error's status, or HOST if it raised none. */
+int vm_native_failed(struct jitvm *vm, const char *name, int rc);
 
 /* Adds the activation to the pending error's backtrace and releases the cells of its window. */
 void vm_unwind_frame(struct jitvm *vm, const struct vm_function *function, uint32_t insn,
@@ -125,9 +129,10 @@ int vm_charge(struct jitvm *vm, int64_t *slice, uint64_t n);
 /* The function's code, lowered if it is not yet; NULL: no memory, raised. */
 struct code *vm_code(struct jitvm *vm, struct vm_function *function);
 
-/* Before an activation of the interpreter whose arguments are in base[0..arity): lowers the function
- * and counts the call, either of which may give it compiled code, pays for the call, clears the other
- * slots. 1: the function has compiled code now, nothing was paid; 0: run it; < 0: raised. */
+/* Before an activation of the interpreter whose arguments are in base[0..arity): lowers the
+ * function and counts the call, either of which may give it compiled code, pays for the call,
+ * clears the other slots. 1: the function has compiled code now, nothing was paid; 0: run it; < 0:
+ * raised. */
 int vm_enter(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base,
              int64_t *fuel);
 
@@ -147,14 +152,16 @@ insn_fn interp_handler(unsigned op);
 /* ---- one op, as every tier does it when the case is not a simple one (ops.c) ------------------
  */
 
-/* Does what the instruction does, but for going to the next one. 0, or the status raised. Only for
- * ops that are not branches, calls of functions or returns: NULL for these. */
-typedef int (*op_fn)(struct jitvm *vm, struct insn *ip, struct jitvm_value *base);
+/* Does what the instruction does, but for going to the next one. 0, or the status raised. `slots`:
+ * of the function; registers from there on are operands, which the op uses up. vm->slice is true
+ * before and after. NULL: for branches, calls of functions and returns. */
+typedef int (*op_fn)(struct jitvm *vm, struct insn *ip, struct jitvm_value *base, unsigned slots);
 op_fn op_slow(unsigned op);
 
-/* Of a comparing branch, not of INCJLT: is it taken (1), not (0), or did it fail (< 0)? Uses up the
- * operands. */
-int op_branch(struct jitvm *vm, unsigned op, struct insn *ip, struct jitvm_value *base);
+/* Of a branch on a comparison or on truth, INCJLT too: is it taken? Uses up the operands; never
+ * fails. */
+bool op_branch(struct jitvm *vm, unsigned op, struct insn *ip, struct jitvm_value *base,
+               unsigned slots);
 
 /* Calls the native; the arguments, in args[0..count), are released; the result is in args[0]. */
 int vm_call_native(struct jitvm *vm, uint32_t native, struct jitvm_value *args, unsigned count);

@@ -73,7 +73,7 @@ void emit_path_slot(struct emitter *e, const struct node *node, enum op_code cod
                     uint32_t keys);
 void emit_place_keys(struct emitter *e, const struct emit_place *place);
 void emit_assign(struct emitter *e, struct node *node);
-/* KeysPath, ValuesPath, LenPath of any expression: pushes one. */
+/* KeysPath or ValuesPath of any expression, LenPath of a place: pushes one. */
 void emit_walked(struct emitter *e, struct node *node, enum op_code code);
 /* Calls of push, pop, len and their like. False: `call` is another. `wanted`: push one value. */
 bool emit_special(struct emitter *e, struct node *call, bool wanted);

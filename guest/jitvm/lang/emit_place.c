@@ -126,21 +126,23 @@ void emit_assign(struct emitter *e, struct node *node)
 
 /* ---- calls ---------------------------------------------------------------------------------- */
 
-/* A value without a place gets a slot, emptied again at once. */
+/* What has no place goes through the builtin of the same name. */
+static void emit_walked_value(struct emitter *e, struct node *node, enum op_code code)
+{
+    const char *name = code == OP_KeysPath ? "keys" : "values";
+    emit_value(e, node);
+    emit(e, node,
+         (struct jitvm_op){
+             .code = OP_CallBuiltin, .a = 1, .b = builder_name(e->builder, name, strlen(name))});
+}
+
 void emit_walked(struct emitter *e, struct node *node, enum op_code code)
 {
     struct emit_place place;
-    if (emit_place_of(node, &place)) {
-        emit_place_keys(e, &place);
-        emit_path(e, node, code, &place);
-        return;
-    }
-    uint32_t slot = emit_slot(e);
-    emit_value(e, node);
-    emit_set_slot(e, node, slot);
-    emit_path_slot(e, node, code, slot, 0);
-    emit_op(e, node, OP_Undef);
-    emit_set_slot(e, node, slot);
+    if (!emit_place_of(node, &place))
+        return emit_walked_value(e, node, code);
+    emit_place_keys(e, &place);
+    emit_path(e, node, code, &place);
 }
 
 static const struct special {
@@ -169,7 +171,7 @@ static const struct special *find_special(const struct node *call)
     for (size_t i = 0; i < sizeof specials / sizeof *specials; i++)
         if (strlen(specials[i].name) == name->symbol->len &&
             memcmp(specials[i].name, name->symbol->text, name->symbol->len) == 0)
-            return &specials[i];
+            return specials[i].op == OP_ExistsPath && call->count == 2 ? NULL : &specials[i];
     return NULL;
 }
 

@@ -50,7 +50,7 @@ say   = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$(2)';)
 objects = $(patsubst %,$(O)/$(1)/%.o,$(basename $(2)))
 
 .PHONY: all
-all: $(O)/thaw $(O)/thaw-image kernel
+all: $(O)/thaw $(O)/thaw-image $(O)/jitvm $(O)/libjitvm.a kernel
 
 # ---- the monitor: one static program, so that spawn to main costs as little as it can --------
 
@@ -96,6 +96,29 @@ GUESTS := $(patsubst tests/guests/%.S,$(O)/guests/%.elf,$(GUEST_SRC))
 .PHONY: guests
 guests: $(GUESTS)
 
+# ---- jitvm: a library for any host, and a program for the guest ---------------------------------
+
+JITVM_SRC     := $(wildcard $(addprefix guest/jitvm/,value/*.c chunk/*.c vm/*.c jit/*.c jit/$(ARCH)/*.c lang/*.c))
+JITVM_CLI_SRC := $(wildcard guest/jitvm/cli/*.c)
+# Floats are the same in every tier. The interpreter writes and reads values as two words: not as
+# one vector, which would have to wait for both.
+JITVM_CFLAGS  := -ffp-contract=off -fno-tree-slp-vectorize
+$(O)/obj/guest/jitvm/%.o: CFLAGS += $(JITVM_CFLAGS)
+
+# One object, in which only the names of jitvm.h are to be seen: a host's own do not clash.
+$(O)/libjitvm.a: $(call objects,obj,$(JITVM_SRC))
+	@rm -f $@
+	$(call say,AR,$@)ld -r $^ -o $(O)/jitvm.o && \
+	    objcopy --wildcard --keep-global-symbol='jitvm_*' --keep-global-symbol='__jit_debug_*' $(O)/jitvm.o && \
+	    ar rcs $@ $(O)/jitvm.o
+
+$(O)/musl/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,MUSL,$<)$(MUSLCC) $(CPPFLAGS) $(filter-out -g,$(CFLAGS)) $(JITVM_CFLAGS) \
+	    -idirafter /usr/include -idirafter /usr/include/$(ARCH)-linux-gnu -MMD -MP -c $< -o $@
+$(O)/jitvm: $(call objects,musl,$(JITVM_SRC) $(JITVM_CLI_SRC))
+	$(call say,LINK,$@)$(MUSLCC) -static -s $(LDFLAGS) $(GC) $^ -lm -o $@
+
 # ---- tests ------------------------------------------------------------------------------------
 
 TEST_SRC := $(LIB_SRC) $(IMAGE_LIB_SRC) $(UNIT_SRC) $(UNIT_INIT_SRC) $(UNIT_CLI_SRC) $(UNIT_BENCH_SRC)
@@ -115,6 +138,12 @@ $(O)/san/vmm/loader/init_image.o: $(O)/obj/vmm/loader/init_image.o
 	@cp $< $@
 $(O)/unit-tests-san: $(call objects,san,$(TEST_SRC))
 	$(call say,LINK,$@)$(CLANG) -pthread $(SANITIZE) $(UNIT_WRAP) $^ -lcriterion $(IMAGE_LIBS) $(LIBS) -lm -o $@
+
+JITVM_TEST_SRC := $(wildcard tests/jitvm/*.c)
+$(O)/jitvm-tests: $(call objects,obj,$(JITVM_TEST_SRC) $(JITVM_SRC))
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcriterion -lm -o $@
+$(O)/jitvm-tests-san: $(call objects,san,$(JITVM_TEST_SRC) $(JITVM_SRC))
+	$(call say,LINK,$@)$(CLANG) -pthread $(SANITIZE) $^ -lcriterion -lm -o $@
 
 # The hold-and-resume handshake, driven through the library.
 $(O)/hold: tests/integration/hold.c $(O)/libthaw.a

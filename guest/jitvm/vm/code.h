@@ -32,6 +32,7 @@ enum code_format {
     CODE_FMT_DG,   /* a written; c: global */
     CODE_FMT_SG,   /* a read; c: global */
     CODE_FMT_DSS,  /* a written; b, c read */
+    CODE_FMT_DSSX, /* likewise; DATA */
     CODE_FMT_DSK,  /* a written; b read; c: literal */
     CODE_FMT_DKS,  /* a written; b: literal; c read */
     CODE_FMT_DSI,  /* a written; b read; c: int */

@@ -7,10 +7,27 @@
 
 #define OP_ARGS_DECL struct jitvm *vm, struct insn *ip, struct jitvm_value *base, unsigned slots
 
-/* NULL for ops that are not of this part. */
-op_fn op_slow_arithmetic(unsigned op); /* ops_arith.c: numbers, comparisons */
-op_fn op_slow_container(unsigned op);  /* ops_data.c: strings and containers */
-op_fn op_slow_loop(unsigned op);       /* ops_loop.c: whole loops */
+/* Every op that is not a branch, a call of a function or a return: X(name) makes of it what is
+ * wanted; op_NAME is the function. */
+/* clang-format off */
+#define OPS(X)                                                                                     \
+    X(MOVE) X(TAKE) X(LOADK) X(DROP) X(GETG) X(SETG)                                               \
+    X(ADD) X(ADD_RK) X(ADD_KR) X(ADDI) X(SUB) X(SUB_RK) X(SUB_KR) X(MUL) X(MUL_RK) X(MUL_KR)       \
+    X(DIV) X(DIV_RK) X(DIV_KR) X(IDIV) X(IDIV_RK) X(IDIV_KR) X(MOD) X(MOD_RK) X(MOD_KR)            \
+    X(POW) X(NEG) X(BAND) X(BAND_RK) X(BOR) X(BOR_RK) X(BXOR) X(BXOR_RK)                           \
+    X(SHL) X(SHL_RK) X(SHR) X(SHR_RK) X(BNOT) X(TOINT) X(TOFLOAT) X(TOSTR)                         \
+    X(EQ) X(NE) X(LT) X(LE) X(CMP) X(SEQ) X(SNE) X(SLT) X(SLE) X(SCMP) X(NOT)                      \
+    X(CONCAT) X(LEN) X(ARRAY) X(HASH) X(INDEX) X(SETIDX) X(RANGE) X(RANGESTEP)                     \
+    X(GETPATH) X(SETPATH) X(PUSHPATH) X(POPPATH) X(SHIFTPATH) X(DELPATH) X(EXISTSPATH)             \
+    X(KEYSPATH) X(VALUESPATH) X(LENPATH) X(CALLB) X(EXT)                                           \
+    X(ACCUMLOOP) X(CONCATLOOP) X(PUSHLOOP)
+/* clang-format on */
+
+#define OP_DECLARE(name) int op_##name(OP_ARGS_DECL);
+/* clang-format off */
+OPS(OP_DECLARE)
+/* clang-format on */
+#undef OP_DECLARE
 
 /* The instruction has read the register: an operand's value ends with that. */
 static inline void op_used(struct jitvm *vm, struct jitvm_value *base, unsigned reg, unsigned slots)

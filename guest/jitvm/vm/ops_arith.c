@@ -208,17 +208,17 @@ static int literal_register(OP_ARGS_DECL, binary_fn fn)
 }
 
 #define OP_RR(name, fn)                                                                            \
-    static int op_##name(OP_ARGS_DECL)                                                             \
+    int op_##name(OP_ARGS_DECL)                                                                    \
     {                                                                                              \
         return registers(vm, ip, base, slots, fn);                                                 \
     }
 #define OP_RK(name, fn)                                                                            \
-    static int op_##name(OP_ARGS_DECL)                                                             \
+    int op_##name(OP_ARGS_DECL)                                                                    \
     {                                                                                              \
         return register_literal(vm, ip, base, slots, fn);                                          \
     }
 #define OP_KR(name, fn)                                                                            \
-    static int op_##name(OP_ARGS_DECL)                                                             \
+    int op_##name(OP_ARGS_DECL)                                                                    \
     {                                                                                              \
         return literal_register(vm, ip, base, slots, fn);                                          \
     }
@@ -253,7 +253,7 @@ OP_RR(SLT, text_lt_values)
 OP_RR(SLE, text_le_values)
 OP_RR(SCMP, text_cmp_values)
 
-static int op_ADDI(OP_ARGS_DECL)
+int op_ADDI(OP_ARGS_DECL)
 {
     struct jitvm_value result = jitvm_undef();
     int rc = op_add_values(vm, base[ip->b], jitvm_int(ip->c), &result);
@@ -261,7 +261,7 @@ static int op_ADDI(OP_ARGS_DECL)
     return finish(vm, ip, base, rc, result);
 }
 
-static int op_NEG(OP_ARGS_DECL)
+int op_NEG(OP_ARGS_DECL)
 {
     struct jitvm_value x = value_to_number(base[ip->b]), result;
     int64_t i;
@@ -277,7 +277,7 @@ static int op_NEG(OP_ARGS_DECL)
 }
 
 #define OP_UNARY(name, expression)                                                                 \
-    static int op_##name(OP_ARGS_DECL)                                                             \
+    int op_##name(OP_ARGS_DECL)                                                                    \
     {                                                                                              \
         struct jitvm_value x = base[ip->b];                                                        \
         struct jitvm_value result = (expression);                                                  \
@@ -288,18 +288,3 @@ OP_UNARY(BNOT, jitvm_int(~value_to_int(x)))
 OP_UNARY(TOINT, jitvm_int(value_to_int(x)))
 OP_UNARY(TOFLOAT, jitvm_float(value_to_float(x)))
 OP_UNARY(NOT, jitvm_bool(!value_truthy(x)))
-
-op_fn op_slow_arithmetic(unsigned op)
-{
-#define FORM(name)     [CODE_##name] = op_##name
-#define FORMS(name)    FORM(name), FORM(name##_RK), FORM(name##_KR)
-#define FORMS_RK(name) FORM(name), FORM(name##_RK)
-    static const op_fn table[CODE_COUNT] = {
-        FORMS(ADD), FORMS(SUB),     FORMS(MUL),    FORMS(DIV),     FORMS(IDIV),   FORMS(MOD),
-        FORM(POW),  FORMS_RK(BAND), FORMS_RK(BOR), FORMS_RK(BXOR), FORMS_RK(SHL), FORMS_RK(SHR),
-        FORM(EQ),   FORM(NE),       FORM(LT),      FORM(LE),       FORM(CMP),     FORM(SEQ),
-        FORM(SNE),  FORM(SLT),      FORM(SLE),     FORM(SCMP),     FORM(ADDI),    FORM(NEG),
-        FORM(BNOT), FORM(TOINT),    FORM(TOFLOAT), FORM(NOT),
-    };
-    return table[op];
-}

@@ -5,7 +5,7 @@
 /* ---- moving -------------------------------------------------------------------------------------
  */
 
-static int op_MOVE(OP_ARGS_DECL)
+int op_MOVE(OP_ARGS_DECL)
 {
     (void)slots;
     struct jitvm_value v = base[ip->b];
@@ -14,7 +14,7 @@ static int op_MOVE(OP_ARGS_DECL)
     return 0;
 }
 
-static int op_TAKE(OP_ARGS_DECL)
+int op_TAKE(OP_ARGS_DECL)
 {
     (void)slots;
     struct jitvm_value v = base[ip->b];
@@ -23,21 +23,21 @@ static int op_TAKE(OP_ARGS_DECL)
     return 0;
 }
 
-static int op_LOADK(OP_ARGS_DECL)
+int op_LOADK(OP_ARGS_DECL)
 {
     (void)slots;
     cell_set(vm, &base[ip->a], vm->literals[ip->u]); /* its strings are immortal */
     return 0;
 }
 
-static int op_DROP(OP_ARGS_DECL)
+int op_DROP(OP_ARGS_DECL)
 {
     (void)slots;
     cell_clear(vm, &base[ip->a]);
     return 0;
 }
 
-static int op_GETG(OP_ARGS_DECL)
+int op_GETG(OP_ARGS_DECL)
 {
     (void)slots;
     struct jitvm_value v = vm->globals[ip->u];
@@ -47,7 +47,7 @@ static int op_GETG(OP_ARGS_DECL)
     return 0;
 }
 
-static int op_SETG(OP_ARGS_DECL)
+int op_SETG(OP_ARGS_DECL)
 {
     cell_set(vm, &vm->globals[ip->u], op_own(base, ip->a, slots));
     return 0;
@@ -56,7 +56,7 @@ static int op_SETG(OP_ARGS_DECL)
 /* ---- strings ------------------------------------------------------------------------------------
  */
 
-static int op_TOSTR(OP_ARGS_DECL)
+int op_TOSTR(OP_ARGS_DECL)
 {
     struct jitvm_str *str = value_to_str(&vm->heap, base[ip->b]);
     if (!str)
@@ -78,7 +78,7 @@ static struct jitvm_str *left_side(OP_ARGS_DECL)
     return str;
 }
 
-static int op_CONCAT(OP_ARGS_DECL)
+int op_CONCAT(OP_ARGS_DECL)
 {
     /* First the right side: it may be the same slot as the left one. */
     struct jitvm_str *right = value_to_str(&vm->heap, base[ip->c]);
@@ -94,7 +94,7 @@ static int op_CONCAT(OP_ARGS_DECL)
     return 0;
 }
 
-static int op_LEN(OP_ARGS_DECL)
+int op_LEN(OP_ARGS_DECL)
 {
     int64_t len = (int64_t)jitvm_length(base[ip->b]);
     op_used(vm, base, ip->b, slots);
@@ -105,7 +105,7 @@ static int op_LEN(OP_ARGS_DECL)
 /* ---- making containers --------------------------------------------------------------------------
  */
 
-static int op_ARRAY(OP_ARGS_DECL)
+int op_ARRAY(OP_ARGS_DECL)
 {
     (void)slots;
     struct jitvm_array *array = array_new(&vm->heap, ip->u);
@@ -130,7 +130,7 @@ static int put_pair(struct jitvm *vm, struct jitvm_hash *hash, struct jitvm_valu
     return 0;
 }
 
-static int op_HASH(OP_ARGS_DECL)
+int op_HASH(OP_ARGS_DECL)
 {
     (void)slots;
     struct jitvm_hash *hash = hash_new(&vm->heap);
@@ -173,7 +173,7 @@ static int make_range(struct jitvm *vm, int64_t from, int64_t to, int64_t step,
     return 0;
 }
 
-static int op_RANGE(OP_ARGS_DECL)
+int op_RANGE(OP_ARGS_DECL)
 {
     struct jitvm_value range;
     int rc = make_range(vm, value_to_int(base[ip->b]), value_to_int(base[ip->c]), 1, &range);
@@ -184,7 +184,7 @@ static int op_RANGE(OP_ARGS_DECL)
     return rc;
 }
 
-static int op_RANGESTEP(OP_ARGS_DECL)
+int op_RANGESTEP(OP_ARGS_DECL)
 {
     struct jitvm_value *from = &base[ip->b], range;
     int rc =
@@ -199,7 +199,7 @@ static int op_RANGESTEP(OP_ARGS_DECL)
 /* ---- by key and path
  * ------------------------------------------------------------------------------ */
 
-static int op_INDEX(OP_ARGS_DECL)
+int op_INDEX(OP_ARGS_DECL)
 {
     struct jitvm_value v = jitvm_undef();
     int rc = path_index(&vm->heap, base[ip->b], base[ip->c], &v);
@@ -212,7 +212,7 @@ static int op_INDEX(OP_ARGS_DECL)
     return 0;
 }
 
-static int op_SETIDX(OP_ARGS_DECL)
+int op_SETIDX(OP_ARGS_DECL)
 {
     struct jitvm_value v = op_own(base, ip->u, slots);
     int rc = path_set(&vm->heap, &base[ip->a], &base[ip->b], 1, v);
@@ -243,7 +243,7 @@ static int path_done(struct jitvm *vm, struct insn *ip, struct jitvm_value *base
 }
 
 #define PATH_READER(name, fn, what)                                                                \
-    static int op_##name(OP_ARGS_DECL)                                                             \
+    int op_##name(OP_ARGS_DECL)                                                                    \
     {                                                                                              \
         (void)slots;                                                                               \
         struct jitvm_value v = jitvm_undef();                                                      \
@@ -255,7 +255,7 @@ PATH_READER(KEYSPATH, path_keys, "take the keys of")
 PATH_READER(VALUESPATH, path_values, "take the values of")
 
 #define PATH_TAKER(name, fn, what)                                                                 \
-    static int op_##name(OP_ARGS_DECL)                                                             \
+    int op_##name(OP_ARGS_DECL)                                                                    \
     {                                                                                              \
         (void)slots;                                                                               \
         struct jitvm_value v = jitvm_undef();                                                      \
@@ -267,7 +267,7 @@ PATH_TAKER(SHIFTPATH, path_shift, "shift from")
 PATH_TAKER(DELPATH, path_delete, "delete from")
 
 #define PATH_WRITER(name, fn, what)                                                                \
-    static int op_##name(OP_ARGS_DECL)                                                             \
+    int op_##name(OP_ARGS_DECL)                                                                    \
     {                                                                                              \
         (void)slots;                                                                               \
         struct jitvm_value v = cell_take(&base[ip->b + ip[1].a]);                                  \
@@ -277,7 +277,7 @@ PATH_TAKER(DELPATH, path_delete, "delete from")
 PATH_WRITER(SETPATH, path_set, "set an element of")
 PATH_WRITER(PUSHPATH, path_push, "push to")
 
-static int op_EXISTSPATH(OP_ARGS_DECL)
+int op_EXISTSPATH(OP_ARGS_DECL)
 {
     (void)slots;
     bool exists = false;
@@ -286,7 +286,7 @@ static int op_EXISTSPATH(OP_ARGS_DECL)
     return path_done(vm, ip, base, rc, "look into", &v);
 }
 
-static int op_LENPATH(OP_ARGS_DECL)
+int op_LENPATH(OP_ARGS_DECL)
 {
     (void)slots;
     struct jitvm_value v = jitvm_undef();
@@ -299,7 +299,7 @@ static int op_LENPATH(OP_ARGS_DECL)
 /* ---- natives and extensions ---------------------------------------------------------------------
  */
 
-static int op_CALLB(OP_ARGS_DECL)
+int op_CALLB(OP_ARGS_DECL)
 {
     (void)slots;
     int rc = vm_call_native(vm, ip->u, &base[ip->a], ip->b);
@@ -310,7 +310,7 @@ static int op_CALLB(OP_ARGS_DECL)
 
 /* The argument's literal is in b and, above 16 bits, in the a of DATA; DATA's b: values it takes.
  */
-static int op_EXT(OP_ARGS_DECL)
+int op_EXT(OP_ARGS_DECL)
 {
     (void)slots;
     const struct jitvm_extension *e = &vm->extensions[ip->u].op;
@@ -328,18 +328,4 @@ static int op_EXT(OP_ARGS_DECL)
     op_note(ip, out);
     cell_set(vm, &args[0], out);
     return 0;
-}
-
-op_fn op_slow_container(unsigned op)
-{
-#define FORM(name) [CODE_##name] = op_##name
-    static const op_fn table[CODE_COUNT] = {
-        FORM(MOVE),    FORM(TAKE),       FORM(LOADK),     FORM(DROP),       FORM(GETG),
-        FORM(SETG),    FORM(TOSTR),      FORM(CONCAT),    FORM(LEN),        FORM(ARRAY),
-        FORM(HASH),    FORM(RANGE),      FORM(RANGESTEP), FORM(INDEX),      FORM(SETIDX),
-        FORM(GETPATH), FORM(SETPATH),    FORM(PUSHPATH),  FORM(POPPATH),    FORM(SHIFTPATH),
-        FORM(DELPATH), FORM(EXISTSPATH), FORM(KEYSPATH),  FORM(VALUESPATH), FORM(LENPATH),
-        FORM(CALLB),   FORM(EXT),
-    };
-    return table[op];
 }

@@ -37,14 +37,14 @@ static uint64_t sum_between(int64_t from, int64_t to)
     return (uint64_t)from * n + (uint64_t)pairs;
 }
 
-static int op_ACCUMLOOP(OP_ARGS_DECL)
+int op_ACCUMLOOP(OP_ARGS_DECL)
 {
     (void)slots;
     struct jitvm_value *sum = &base[ip->a], *counter = &base[ip->b];
     int64_t limit = ip[1].c;
     if (sum->kind == JITVM_INT && counter->kind == JITVM_INT && counter->as.i < limit &&
         !vm->overflow_traps) {
-        int rc = vm_charge(vm, &vm->slice, (uint64_t)limit - (uint64_t)counter->as.i);
+        int rc = vm_charge(vm, (uint64_t)limit - (uint64_t)counter->as.i);
         if (rc < 0)
             return rc;
         *sum = jitvm_int((int64_t)((uint64_t)sum->as.i + sum_between(counter->as.i, limit)));
@@ -52,7 +52,7 @@ static int op_ACCUMLOOP(OP_ARGS_DECL)
         return 0;
     }
     while (below(*counter, limit)) {
-        int rc = vm_charge(vm, &vm->slice, 1);
+        int rc = vm_charge(vm, 1);
         if (rc == 0)
             rc = sum_up(vm, sum, *counter);
         if (rc == 0)
@@ -75,14 +75,14 @@ static int append(struct jitvm *vm, struct jitvm_value *cell, struct jitvm_str *
     return 0;
 }
 
-static int op_CONCATLOOP(OP_ARGS_DECL)
+int op_CONCATLOOP(OP_ARGS_DECL)
 {
     (void)slots;
     struct jitvm_value *counter = &base[ip->b];
     struct jitvm_str *tail = value_to_str(&vm->heap, vm->literals[ip->u]);
     int rc = tail ? 0 : vm_raise_heap(vm);
     while (rc == 0 && below(*counter, ip[1].c)) {
-        rc = vm_charge(vm, &vm->slice, 1);
+        rc = vm_charge(vm, 1);
         if (rc == 0)
             rc = append(vm, &base[ip->a], tail);
         if (rc == 0)
@@ -93,13 +93,13 @@ static int op_CONCATLOOP(OP_ARGS_DECL)
     return rc;
 }
 
-static int op_PUSHLOOP(OP_ARGS_DECL)
+int op_PUSHLOOP(OP_ARGS_DECL)
 {
     (void)slots;
     struct jitvm_value *counter = &base[ip->b];
     int rc = 0;
     while (rc == 0 && below(*counter, ip[1].c)) {
-        rc = vm_charge(vm, &vm->slice, 1);
+        rc = vm_charge(vm, 1);
         if (rc < 0)
             break;
         value_retain(*counter);
@@ -109,28 +109,6 @@ static int op_PUSHLOOP(OP_ARGS_DECL)
         rc = count_up(vm, counter);
     }
     return rc;
-}
-
-op_fn op_slow_loop(unsigned op)
-{
-    switch (op) {
-    case CODE_ACCUMLOOP:
-        return op_ACCUMLOOP;
-    case CODE_CONCATLOOP:
-        return op_CONCATLOOP;
-    case CODE_PUSHLOOP:
-        return op_PUSHLOOP;
-    default:
-        return NULL;
-    }
-}
-
-op_fn op_slow(unsigned op)
-{
-    op_fn fn = op_slow_arithmetic(op);
-    if (!fn)
-        fn = op_slow_container(op);
-    return fn ? fn : op_slow_loop(op);
 }
 
 /* ---- branches

@@ -118,11 +118,11 @@ void vm_unwind_frame(struct jitvm *vm, const struct vm_function *function, uint3
 
 /* ---- fuel and depth ------------------------------------------------------------------------- */
 
-/* The slice went below 0 for a charge of one: takes the next, and pays. 0, FUEL or INTERRUPTED
- * (raised). *slice is what is left then. */
-int vm_refuel(struct jitvm *vm, int64_t *slice);
-/* A charge of n. */
-int vm_charge(struct jitvm *vm, int64_t *slice, uint64_t n);
+/* vm->slice went below 0 for a charge of one: takes the next slice, and pays. 0, FUEL or
+ * INTERRUPTED (raised). */
+int vm_refuel(struct jitvm *vm);
+/* A charge of n, to vm->slice and what is behind it. */
+int vm_charge(struct jitvm *vm, uint64_t n);
 
 /* ---- running -------------------------------------------------------------------------------- */
 
@@ -130,11 +130,10 @@ int vm_charge(struct jitvm *vm, int64_t *slice, uint64_t n);
 struct code *vm_code(struct jitvm *vm, struct vm_function *function);
 
 /* Before an activation of the interpreter whose arguments are in base[0..arity): lowers the
- * function and counts the call, either of which may give it compiled code, pays for the call,
+ * function and counts the call, either of which may give it compiled code; pays for the call;
  * clears the other slots. 1: the function has compiled code now, nothing was paid; 0: run it; < 0:
  * raised. */
-int vm_enter(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base,
-             int64_t *fuel);
+int vm_enter(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base);
 
 /* Runs a whole activation: arguments in base[0..arity), result in base[0]. Charges fuel and depth.
  * Takes compiled code when there is some. The arguments are consumed, also on failure. */
@@ -145,9 +144,15 @@ int vm_invoke(struct jitvm *vm, struct vm_function *function, struct jitvm_value
 int vm_resume(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base,
               uint32_t insn);
 
-/* interp.c: the function that runs an op. Runs from `ip` until the activation pushed last returns.
- */
+/* interp.c: the function that runs an op. */
 insn_fn interp_handler(unsigned op);
+/* Pushes the activation, which was paid for, and runs it from `ip` until it returns. */
+int interp_run(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base,
+               struct insn *ip);
+
+/* The callee of a CALLDYN whose window this is; the arguments are moved to where a CALL has them.
+ * Its index + 1; 0: it was a native, and was called; < 0: raised. */
+int vm_resolve_callee(struct jitvm *vm, struct jitvm_value *window, unsigned count);
 
 /* ---- one op, as every tier does it when the case is not a simple one (ops.c) ------------------
  */

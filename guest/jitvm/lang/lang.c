@@ -43,7 +43,7 @@ int lang_no_memory(struct lang *lang)
 
 void *lang_alloc(struct lang *lang, size_t size)
 {
-    void *piece = arena_alloc(&lang->arena, size);
+    void *piece = lang_arena_alloc(&lang->arena, size);
     if (!piece)
         (void)lang_no_memory(lang);
     return piece;

@@ -3,14 +3,14 @@
  * What the stages of compiling a .jv text share: the text, the memory, the names, the first error.
  *
  * Stages: lexer.c makes tokens, parser.c a tree (ast.h), resolve.c says what each name means,
- * emit.c gives the ops to the builder. The first error is kept, and everything behind it is given
+ * gen.c gives the ops to the builder. The first error is kept, and everything behind it is given
  * up quickly: after lang_fail each stage returns without having changed anything that matters.
  */
 #ifndef JITVM_LANG_LANG_H
 #define JITVM_LANG_LANG_H
 
 #include "guest/jitvm/jitvm.h"
-#include "guest/jitvm/lang/arena.h"
+#include "guest/jitvm/lang/lang_arena.h"
 
 #define LANG_SOURCE_MAX ((size_t)16 << 20) /* bytes of a text */
 #define LANG_NESTING    256u               /* levels of expressions and blocks, one in another */
@@ -31,7 +31,7 @@ struct lang_symbol {
 struct lang {
     const char *text;
     size_t len;
-    struct arena arena;
+    struct lang_arena arena;
     struct lang_symbol **buckets;
     uint32_t bucket_count, symbol_count;
     struct jitvm_error *err;

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The arena: blocks of one size, a larger one for what does not fit. */
-#include "guest/jitvm/lang/arena.h"
+#include "guest/jitvm/lang/lang_arena.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 
 #define ARENA_BLOCK 32768u
 
-struct arena_block {
-    struct arena_block *next;
+struct lang_block {
+    struct lang_block *next;
     max_align_t bytes[];
 };
 
-static void *arena_add_block(struct arena *arena, size_t size)
+static void *arena_add_block(struct lang_arena *arena, size_t size)
 {
-    struct arena_block *block = calloc(1, sizeof *block + size);
+    struct lang_block *block = calloc(1, sizeof *block + size);
     if (!block)
         return NULL;
     block->next = arena->blocks;
@@ -22,7 +22,7 @@ static void *arena_add_block(struct arena *arena, size_t size)
     return block->bytes;
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+void *lang_arena_alloc(struct lang_arena *arena, size_t size)
 {
     if (size > SIZE_MAX / 2)
         return NULL;
@@ -41,10 +41,10 @@ void *arena_alloc(struct arena *arena, size_t size)
     return piece;
 }
 
-void arena_free(struct arena *arena)
+void lang_arena_free(struct lang_arena *arena)
 {
     while (arena->blocks) {
-        struct arena_block *next = arena->blocks->next;
+        struct lang_block *next = arena->blocks->next;
         free(arena->blocks);
         arena->blocks = next;
     }

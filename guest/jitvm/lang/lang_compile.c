@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* jitvm_compile: the stages of the language, one after another. */
 #include "guest/jitvm/chunk/builder.h"
-#include "guest/jitvm/lang/emit.h"
+#include "guest/jitvm/lang/gen.h"
 #include "guest/jitvm/lang/parser.h"
 #include "guest/jitvm/lang/resolve.h"
 
@@ -12,7 +12,7 @@ static int build(struct lang *lang, const char *name, struct lang_function *main
     int rc = jitvm_builder_new(name, &builder, lang->err);
     if (rc < 0)
         return rc;
-    rc = emit_program(lang, builder, main);
+    rc = gen_program(lang, builder, main);
     if (rc == 0)
         rc = builder_build(builder, out, lang->err);
     jitvm_builder_free(builder);
@@ -35,6 +35,6 @@ int jitvm_compile(const char *name, const char *text, size_t len, struct jitvm_c
         return chunk_fail(err, JITVM_ERR_LIMIT, "the text of '%s' is longer than %zu bytes", name,
                           LANG_SOURCE_MAX);
     int rc = compile(&lang, name, out);
-    arena_free(&lang.arena);
+    lang_arena_free(&lang.arena);
     return rc;
 }

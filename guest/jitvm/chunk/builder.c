@@ -76,6 +76,11 @@ static bool failed(const struct jitvm_builder *b)
     return b->error.status != JITVM_OK;
 }
 
+bool builder_failed(const struct jitvm_builder *b)
+{
+    return failed(b);
+}
+
 static char *copy_source(const char *source, size_t len)
 {
     char *copy = malloc(len + 1);
@@ -276,7 +281,12 @@ static uint32_t add_extension(struct jitvm_builder *b, uint32_t name, unsigned p
 uint32_t builder_extension(struct jitvm_builder *b, const char *name, size_t len, unsigned pops,
                            unsigned pushes)
 {
-    uint32_t index = builder_name(b, name, len);
+    return builder_extension_named(b, builder_name(b, name, len), pops, pushes);
+}
+
+uint32_t builder_extension_named(struct jitvm_builder *b, uint32_t index, unsigned pops,
+                                 unsigned pushes)
+{
     if (failed(b))
         return 0;
     int64_t found = intern_find(&b->intern, INTERN_EXTENSION, &index, sizeof(index));
@@ -288,6 +298,29 @@ uint32_t builder_extension(struct jitvm_builder *b, const char *name, size_t len
         fail(b, JITVM_ERR_LIMIT, "extension %.47s takes more than 255 values or pushes more than 1",
              chunk_name(b->chunk, index));
     return failed(b) ? 0 : add_extension(b, index, pops, pushes);
+}
+
+int64_t builder_find_name(const struct jitvm_builder *b, const char *name, size_t len)
+{
+    return intern_find(&b->intern, INTERN_NAME, name, len);
+}
+
+static int64_t find_named(const struct jitvm_builder *b, enum intern_kind kind, const char *name,
+                          size_t len)
+{
+    int64_t found = builder_find_name(b, name, len);
+    uint32_t index = (uint32_t)found;
+    return found < 0 ? -1 : intern_find(&b->intern, kind, &index, sizeof(index));
+}
+
+int64_t builder_find_function(const struct jitvm_builder *b, const char *name, size_t len)
+{
+    return find_named(b, INTERN_FUNCTION, name, len);
+}
+
+int64_t builder_find_extension(const struct jitvm_builder *b, const char *name, size_t len)
+{
+    return find_named(b, INTERN_EXTENSION, name, len);
 }
 
 /* ---- functions ------------------------------------------------------------------------------ */
@@ -309,7 +342,11 @@ static uint32_t add_body(struct jitvm_builder *b, uint32_t name, unsigned arity)
 
 uint32_t builder_function(struct jitvm_builder *b, const char *name, size_t len, unsigned arity)
 {
-    uint32_t index = builder_name(b, name, len);
+    return builder_function_named(b, builder_name(b, name, len), arity);
+}
+
+uint32_t builder_function_named(struct jitvm_builder *b, uint32_t index, unsigned arity)
+{
     if (failed(b))
         return 0;
     if (intern_find(&b->intern, INTERN_FUNCTION, &index, sizeof(index)) >= 0)

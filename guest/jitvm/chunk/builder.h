@@ -29,6 +29,18 @@ uint32_t builder_const_float(struct jitvm_builder *b, double f);
 uint32_t builder_extension(struct jitvm_builder *b, const char *name, size_t len, unsigned pops,
                            unsigned pushes);
 
+/* The same, of a name that has its index already. */
+uint32_t builder_function_named(struct jitvm_builder *b, uint32_t name, unsigned arity);
+uint32_t builder_extension_named(struct jitvm_builder *b, uint32_t name, unsigned pops,
+                                 unsigned pushes);
+
+/* -1: none of that name so far. */
+int64_t builder_find_name(const struct jitvm_builder *b, const char *name, size_t len);
+int64_t builder_find_function(const struct jitvm_builder *b, const char *name, size_t len);
+int64_t builder_find_extension(const struct jitvm_builder *b, const char *name, size_t len);
+/* Has something failed? Build will say what. */
+bool builder_failed(const struct jitvm_builder *b);
+
 /* Appends an op and returns its index. Its line is the one set last. */
 uint32_t builder_emit(struct jitvm_builder *b, struct jitvm_op op);
 uint32_t builder_op(struct jitvm_builder *b, enum op_code code); /* no operands */

@@ -25,9 +25,15 @@ static int fail_args(const struct jitvm_chunk *chunk, uint32_t f, uint32_t ip,
     char why[JITVM_MESSAGE_MAX / 2];
     (void)vsnprintf(why, sizeof(why), format, args);
     unsigned code = chunk->ops[ip].code;
-    return chunk_fail(err, JITVM_ERR_INVALID, "%.47s: op %u (%s): %s",
-                      chunk_function_name(chunk, f), ip, code < OP_COUNT ? op_name(code) : "?",
-                      why);
+    (void)chunk_fail(err, JITVM_ERR_INVALID, "%.47s: op %u (%s): %s", chunk_function_name(chunk, f),
+                     ip, code < OP_COUNT ? op_name(code) : "?", why);
+    if (err) {
+        err->depth = 1;
+        err->frames[0] = (struct jitvm_frame){.ip = ip, .line = chunk_line_at(chunk, ip)};
+        (void)snprintf(err->frames[0].function, sizeof(err->frames[0].function), "%.47s",
+                       chunk_function_name(chunk, f));
+    }
+    return JITVM_ERR_INVALID;
 }
 
 int verify_fail_op(const struct jitvm_chunk *chunk, uint32_t f, uint32_t ip,

@@ -52,12 +52,12 @@ static bool asm_grow(struct assembler *a, void *array, size_t *room, size_t coun
 {
     if (a->error)
         return false;
-    if (count + more <= *room)
-        return true;
     if (count + more > ASM_SIZE_MAX) {
         asm_fail(a, JITVM_ERR_LIMIT);
         return false;
     }
+    if (count + more <= *room)
+        return true;
     size_t want = *room * 2 > count + more ? *room * 2 : count + more + 64;
     void *old;
     memcpy(&old, array, sizeof(old));

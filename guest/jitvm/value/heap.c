@@ -87,7 +87,9 @@ static void give_block(struct heap *heap, void *block, size_t len)
 static bool admits(const struct heap *heap, size_t old, size_t len)
 {
     uint64_t others = heap->bytes - old;
-    return len <= old || (len <= heap->limit && others <= heap->limit - len);
+    if (len <= old)
+        return true;
+    return len <= PTRDIFF_MAX && len <= heap->limit && others <= heap->limit - len;
 }
 
 static void count(struct heap *heap, size_t old, size_t len)

@@ -461,6 +461,23 @@ Test(jit_asm, a_mistake_is_remembered_and_told_at_the_end)
     asm_free(&a);
 }
 
+Test(jit_asm, after_running_out_of_memory_all_is_dropped_and_that_is_told)
+{
+    struct dealer d = {.reg = 0};
+    asm_init(&d.a, X86_SSE41, true);
+    asm_fail(&d.a, JITVM_ERR_MEMORY);
+    every_form(&d);
+    struct asm_label label = asm_here(&d.a);
+    x86_jmp(&d.a, label);
+    x86_movsd_xm(&d.a, X86_XMM0, x86_at_label(asm_constant(&d.a, 1)));
+    asm_name(&d.a, label, "lost");
+    asm_comment(&d.a, "lost");
+    cr_assert_eq(asm_finish(&d.a), JITVM_ERR_MEMORY);
+    cr_assert_eq(d.a.len, 0);
+    cr_assert_null(d.a.bytes);
+    asm_free(&d.a);
+}
+
 Test(jit_asm, code_that_is_too_large_is_refused)
 {
     struct assembler a;

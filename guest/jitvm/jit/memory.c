@@ -59,6 +59,18 @@ static int probe(void)
     return rc;
 }
 
+/* Executable for a moment, so that perf(1), which sees mappings being made but not being moved,
+ * knows from now on that addresses there may be code. */
+static uint8_t *set_aside(size_t size)
+{
+    uint8_t *start = map(size, PROT_READ | PROT_EXEC);
+    if (start && mprotect(start, size, PROT_NONE) < 0) {
+        munmap(start, size);
+        return NULL;
+    }
+    return start;
+}
+
 int jit_memory_new(size_t max, struct jit_memory **out)
 {
     int rc = probe();
@@ -70,7 +82,7 @@ int jit_memory_new(size_t max, struct jit_memory **out)
     if (!memory)
         return JITVM_ERR_MEMORY;
     size_t size = round_up(max, STEP);
-    *memory = (struct jit_memory){.start = map(size, PROT_NONE), .size = size};
+    *memory = (struct jit_memory){.start = set_aside(size), .size = size};
     if (!memory->start) {
         free(memory);
         return JITVM_ERR_MEMORY;

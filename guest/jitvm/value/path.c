@@ -21,6 +21,13 @@ static bool element_within(size_t len, struct jitvm_value key, size_t *index)
     return element_index(len, key, index) && *index < len;
 }
 
+/* What most steps of most paths are: an int within an array. */
+static inline bool plain_step(struct jitvm_value from, struct jitvm_value key)
+{
+    return from.kind == JITVM_ARRAY && key.kind == JITVM_INT &&
+           (uint64_t)key.as.i < from.as.array->len;
+}
+
 /* ---- reading -------------------------------------------------------------------------------- */
 
 /* Borrowed. A level that is undef, or nothing there: undef. */
@@ -66,6 +73,10 @@ int path_get(struct heap *heap, struct jitvm_value from, const struct jitvm_valu
              unsigned count, struct jitvm_value *out)
 {
     for (unsigned i = 0; i < count; i++) {
+        if (plain_step(from, keys[i])) {
+            from = array_at(from.as.array, (size_t)keys[i].as.i);
+            continue;
+        }
         if (from.kind == JITVM_STR)
             return read_byte(heap, from.as.str, keys + i, count - i, out);
         int rc = read_level(heap, from, keys[i], &from);
@@ -192,21 +203,38 @@ static int writable_index(const struct jitvm_array *array, struct jitvm_value ke
     return element_index(array->len, key, index) && *index < ARRAY_MAX ? 0 : JITVM_ERR_VALUE;
 }
 
+/* An element that is there, in an array that is the caller's alone: a case of make_entry. */
+static struct jitvm_value *plain_entry(struct jitvm_value level, struct jitvm_value key)
+{
+    if (!plain_step(level, key) || !object_is_mine(level.as.object) ||
+        level.as.array->element != ARRAY_VALUE)
+        return NULL;
+    return &level.as.array->data.values[key.as.i];
+}
+
+static int make_element(struct heap *heap, struct jitvm_array *array, struct jitvm_value key,
+                        struct jitvm_value **place)
+{
+    size_t index;
+    int rc = writable_index(array, key, &index);
+    if (rc < 0)
+        return rc;
+    *place = array_place(heap, array, index);
+    return *place ? 0 : JITVM_ERR_HEAP;
+}
+
 /* The place of the entry in the container at *place, made when it is not there. */
 static int make_entry(struct heap *heap, struct jitvm_value **place, struct jitvm_value key)
 {
-    size_t index;
-    int rc = own_or_make(heap, *place, key);
+    struct jitvm_value *level = *place;
+    if ((*place = plain_entry(*level, key)))
+        return 0;
+    int rc = own_or_make(heap, level, key);
     if (rc < 0)
         return rc;
-    if ((*place)->kind == JITVM_HASH) {
-        *place = hash_place(heap, (*place)->as.hash, key);
-    } else {
-        rc = writable_index((*place)->as.array, key, &index);
-        if (rc < 0)
-            return rc;
-        *place = array_place(heap, (*place)->as.array, index);
-    }
+    if (level->kind == JITVM_ARRAY)
+        return make_element(heap, level->as.array, key, place);
+    *place = hash_place(heap, level->as.hash, key);
     return *place ? 0 : JITVM_ERR_HEAP;
 }
 
@@ -219,27 +247,29 @@ static int make_path(struct heap *heap, struct jitvm_value **place, const struct
     return rc;
 }
 
-/* *taken: the value is no longer the caller's, whatever the result. */
-static int set_entry(struct heap *heap, struct jitvm_value *place, struct jitvm_value key,
-                     struct jitvm_value value, bool *taken)
+/* These take the value, also when they fail. */
+static int set_element(struct heap *heap, struct jitvm_array *array, struct jitvm_value key,
+                       struct jitvm_value value)
 {
     size_t index;
-    int rc = own_or_make(heap, place, key);
-    if (rc < 0)
+    int rc = writable_index(array, key, &index);
+    if (rc < 0) {
+        value_release(heap, value);
         return rc;
-    if (place->kind == JITVM_ARRAY) {
-        rc = writable_index(place->as.array, key, &index);
-        if (rc < 0)
-            return rc;
-        *taken = true;
-        return array_set(heap, place->as.array, index, value) < 0 ? JITVM_ERR_HEAP : 0;
     }
-    struct jitvm_value *entry = hash_place(heap, place->as.hash, key);
-    if (!entry)
+    return array_set(heap, array, index, value) < 0 ? JITVM_ERR_HEAP : 0;
+}
+
+static int set_entry(struct heap *heap, struct jitvm_hash *hash, struct jitvm_value key,
+                     struct jitvm_value value)
+{
+    struct jitvm_value *entry = hash_place(heap, hash, key);
+    if (!entry) {
+        value_release(heap, value);
         return JITVM_ERR_HEAP;
+    }
     struct jitvm_value before = *entry;
     *entry = value;
-    *taken = true;
     value_release(heap, before);
     return 0;
 }
@@ -247,13 +277,19 @@ static int set_entry(struct heap *heap, struct jitvm_value *place, struct jitvm_
 int path_set(struct heap *heap, struct jitvm_value *root, const struct jitvm_value *keys,
              unsigned count, struct jitvm_value value)
 {
-    bool taken = false;
+    struct jitvm_value key = keys[count - 1];
     int rc = make_path(heap, &root, keys, count - 1);
+    if (rc == 0 && plain_step(*root, key) && object_is_mine(root->as.object))
+        return array_set(heap, root->as.array, (size_t)key.as.i, value) < 0 ? JITVM_ERR_HEAP : 0;
     if (rc == 0)
-        rc = set_entry(heap, root, keys[count - 1], value, &taken);
-    if (!taken)
+        rc = own_or_make(heap, root, key);
+    if (rc < 0) {
         value_release(heap, value);
-    return rc;
+        return rc;
+    }
+    if (root->kind == JITVM_ARRAY)
+        return set_element(heap, root->as.array, key, value);
+    return set_entry(heap, root->as.hash, key, value);
 }
 
 int path_push(struct heap *heap, struct jitvm_value *root, const struct jitvm_value *keys,

@@ -41,16 +41,16 @@ static size_t round_up(size_t n, size_t to)
     return (n + to - 1) & ~(to - 1);
 }
 
-static void *map(size_t len, int access)
+static void *map(size_t len, int access, int flags)
 {
-    void *at = mmap(NULL, len, access, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *at = mmap(NULL, len, access, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
     return at == MAP_FAILED ? NULL : at;
 }
 
 /* Does the system let a page that was written be executed? */
 static int probe(void)
 {
-    void *page = map(STEP, PROT_READ | PROT_WRITE);
+    void *page = map(STEP, PROT_READ | PROT_WRITE, 0);
     if (!page)
         return JITVM_ERR_MEMORY;
     memset(page, FILL, 1);
@@ -63,7 +63,7 @@ static int probe(void)
  * knows from now on that addresses there may be code. */
 static uint8_t *set_aside(size_t size)
 {
-    uint8_t *start = map(size, PROT_READ | PROT_EXEC);
+    uint8_t *start = map(size, PROT_READ | PROT_EXEC, 0);
     if (start && mprotect(start, size, PROT_NONE) < 0) {
         munmap(start, size);
         return NULL;
@@ -121,7 +121,8 @@ static bool publish(struct jit_memory *memory, size_t at, const void *code, size
 {
     size_t from = memory->used & ~(STEP - 1);
     size_t to = round_up(at + len, STEP);
-    uint8_t *fresh = map(to - from, PROT_READ | PROT_WRITE);
+    /* All of it is written now: one visit to the kernel instead of one for each page. */
+    uint8_t *fresh = map(to - from, PROT_READ | PROT_WRITE, MAP_POPULATE);
     if (!fresh)
         return false;
     memcpy(fresh, memory->start + from, memory->used - from);

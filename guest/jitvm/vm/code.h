@@ -22,26 +22,28 @@ enum code_op {
 
 enum code_format {
     CODE_FMT_NONE,
-    CODE_FMT_J,    /* c: offset */
-    CODE_FMT_S,    /* a read */
-    CODE_FMT_SJ,   /* a read; c: offset */
-    CODE_FMT_SSJ,  /* a, b read; c: offset */
-    CODE_FMT_SKJ,  /* a read; b: literal; c: offset */
-    CODE_FMT_DS,   /* a written; b read */
-    CODE_FMT_DK,   /* a written; c: literal */
-    CODE_FMT_DG,   /* a written; c: global */
-    CODE_FMT_SG,   /* a read; c: global */
-    CODE_FMT_DSS,  /* a written; b, c read */
-    CODE_FMT_DSSX, /* likewise; DATA */
-    CODE_FMT_DSK,  /* a written; b read; c: literal */
-    CODE_FMT_DKS,  /* a written; b: literal; c read */
-    CODE_FMT_DSI,  /* a written; b read; c: int */
-    CODE_FMT_SSS,  /* a slot changed; b, c read */
-    CODE_FMT_DRN,  /* a written; b first of c registers read */
-    CODE_FMT_DRP,  /* a written; b first key; c: place; DATA */
-    CODE_FMT_RP,   /* b first key; c: place; DATA */
-    CODE_FMT_CALL, /* a first register; b: how many; c: callee; DATA */
-    CODE_FMT_LOOP, /* a, b slots; c: literal; DATA */
+    CODE_FMT_J,     /* c: offset */
+    CODE_FMT_S,     /* a read */
+    CODE_FMT_SJ,    /* a read; c: offset */
+    CODE_FMT_SSJ,   /* a, b read; c: offset */
+    CODE_FMT_SKJ,   /* a read; b: literal; c: offset */
+    CODE_FMT_DS,    /* a written; b read */
+    CODE_FMT_DK,    /* a written; c: literal */
+    CODE_FMT_DG,    /* a written; c: global */
+    CODE_FMT_SG,    /* a read; c: global */
+    CODE_FMT_DSS,   /* a written; b, c read */
+    CODE_FMT_DSSX,  /* likewise; DATA */
+    CODE_FMT_DSSXS, /* likewise; DATA, whose a is read too */
+    CODE_FMT_SSSXS, /* a slot changed; b, c read; DATA, whose a is read too */
+    CODE_FMT_DSK,   /* a written; b read; c: literal */
+    CODE_FMT_DKS,   /* a written; b: literal; c read */
+    CODE_FMT_DSI,   /* a written; b read; c: int */
+    CODE_FMT_SSS,   /* a slot changed; b, c read */
+    CODE_FMT_DRN,   /* a written; b first of c registers read */
+    CODE_FMT_DRP,   /* a written; b first key; c: place; DATA */
+    CODE_FMT_RP,    /* b first key; c: place; DATA */
+    CODE_FMT_CALL,  /* a first register; b: how many; c: callee; DATA */
+    CODE_FMT_LOOP,  /* a, b slots; c: literal; DATA */
 };
 
 struct jitvm;

@@ -117,6 +117,10 @@ static void dump_operands(const struct dump *d, uint32_t at)
     case CODE_FMT_RP:
         dump_register(d, insn->a);
         return dump_place(d, at);
+    case CODE_FMT_DSSXS:
+    case CODE_FMT_SSSXS:
+        dump_three(d, at);
+        return dump_register(d, insn[1].a);
     case CODE_FMT_CALL:
         return dump_call(d, at);
     case CODE_FMT_LOOP:

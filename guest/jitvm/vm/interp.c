@@ -1,40 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The interpreter: one function per op, each ending in a jump to the next one's.
- *
- * The machine's registers hold the VM, the instruction, the activation's registers and the fuel,
- * because these are the arguments of every handler. For that to stay so, a handler's simple case
- * calls nothing; the rest is in a function of its own that is jumped to (`slow_*`). Compilers must
- * turn the calls at the end into jumps: clang is told to, gcc does so at -O2.
- *
- * A cell's kind is always written together with its reserved half, as one word, so that reading
- * it back at once does not wait.
- */
-#include "guest/jitvm/vm/ops.h"
-
-#ifdef __clang__
-#define TAIL __attribute__((musttail))
-#else
-#define TAIL
-#endif
-
-#define HANDLER_ARGS struct jitvm *vm, struct insn *ip, struct jitvm_value *base, int64_t fuel
-#define GO_ON(n)                                                                                   \
-    do {                                                                                           \
-        ip += (n);                                                                                 \
-        TAIL return ip->run(vm, ip, base, fuel);                                                   \
-    } while (0)
-#define INSTEAD(handler) TAIL return handler(vm, ip, base, fuel)
-
-#define LIKELY(x)   __builtin_expect(!!(x), 1)
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+/* The interpreter: moving values, containers, calls, and where all handlers are found. */
+#include "guest/jitvm/vm/interp.h"
 
 /* ---- errors -------------------------------------------------------------------------------------
  */
 
-/* Ends the activations down to the one that C code called. */
-__attribute__((noinline)) static int fail(struct jitvm *vm, struct insn *ip,
-                                          struct jitvm_value *base, int status)
+int interp_fail(struct jitvm *vm, struct insn *ip, struct jitvm_value *base, int status)
 {
     for (;;) {
         struct vm_frame *frame = vm->frame;
@@ -49,96 +20,40 @@ __attribute__((noinline)) static int fail(struct jitvm *vm, struct insn *ip,
     }
 }
 
-/* ---- ops that are not simple: the functions that every tier has
- * ------------------------------------ */
-
-/* Instructions that DATA follows are two long. */
-#define LENGTH_J    1
-#define LENGTH_S    1
-#define LENGTH_DS   1
-#define LENGTH_DK   1
-#define LENGTH_DG   2
-#define LENGTH_SG   1
-#define LENGTH_DSS  1
-#define LENGTH_DSK  1
-#define LENGTH_DKS  1
-#define LENGTH_DSI  1
-#define LENGTH_SSS  1
-#define LENGTH_DRN  1
-#define LENGTH_DRP  2
-#define LENGTH_RP   2
-#define LENGTH_CALL 2
-#define LENGTH_LOOP 2
-#define LENGTH_NONE 1
-#define LENGTH_DSSX 2
-#define LENGTH_SJ   1
-#define LENGTH_SSJ  1
-#define LENGTH_SKJ  1
-
-#define X(name, format) LENGTH_OF_##name = LENGTH_##format,
-enum {
-#include "guest/jitvm/vm/code.def"
-};
-#undef X
-
-#define SLOW_HANDLER(name)                                                                         \
-    __attribute__((noinline)) static int slow_##name(HANDLER_ARGS)                                 \
-    {                                                                                              \
-        vm->slice = fuel;                                                                          \
-        int status = op_##name(vm, ip, base, vm->frame->function->slots);                          \
-        fuel = vm->slice;                                                                          \
-        if (UNLIKELY(status < 0))                                                                  \
-            return fail(vm, ip, base, status);                                                     \
-        GO_ON(LENGTH_OF_##name);                                                                   \
-    }
 /* clang-format off */
-OPS(SLOW_HANDLER)
+SLOW_HANDLER(MOVE)
+SLOW_HANDLER(TAKE)
+SLOW_HANDLER(LOADK)
+SLOW_HANDLER(DROP)
+SLOW_HANDLER(GETG)
+SLOW_HANDLER(SETG)
+SLOW_HANDLER(CONCAT)
+SLOW_HANDLER(LEN)
+SLOW_HANDLER(ARRAY)
+SLOW_HANDLER(HASH)
+SLOW_HANDLER(INDEX)
+SLOW_HANDLER(INDEXV)
+SLOW_HANDLER(INDEX2)
+SLOW_HANDLER(SETIDX)
+SLOW_HANDLER(SETIDX2)
+SLOW_HANDLER(RANGE)
+SLOW_HANDLER(RANGESTEP)
+SLOW_HANDLER(GETPATH)
+SLOW_HANDLER(SETPATH)
+SLOW_HANDLER(PUSHPATH)
+SLOW_HANDLER(POPPATH)
+SLOW_HANDLER(SHIFTPATH)
+SLOW_HANDLER(DELPATH)
+SLOW_HANDLER(EXISTSPATH)
+SLOW_HANDLER(KEYSPATH)
+SLOW_HANDLER(VALUESPATH)
+SLOW_HANDLER(LENPATH)
+SLOW_HANDLER(CALLB)
+SLOW_HANDLER(EXT)
+SLOW_HANDLER(ACCUMLOOP)
+SLOW_HANDLER(CONCATLOOP)
+SLOW_HANDLER(PUSHLOOP)
 /* clang-format on */
-
-/* ---- cells --------------------------------------------------------------------------------------
- */
-
-static inline bool both(const struct jitvm_value *x, const struct jitvm_value *y, uint32_t kind)
-{
-    return x->kind == kind && y->kind == kind;
-}
-
-/* May the cell be written over without a look? */
-static inline bool plain(const struct jitvm_value *cell)
-{
-    return LIKELY(cell->kind < JITVM_STR);
-}
-
-static inline void put_int(struct jitvm_value *cell, int64_t i)
-{
-    cell->kind = JITVM_INT;
-    cell->reserved = 0;
-    cell->as.i = i;
-}
-
-static inline void put_float(struct jitvm_value *cell, double f)
-{
-    cell->kind = JITVM_FLOAT;
-    cell->reserved = 0;
-    cell->as.f = number_canonical(f);
-}
-
-static inline void put_bool(struct jitvm_value *cell, bool b)
-{
-    cell->kind = JITVM_BOOL;
-    cell->reserved = 0;
-    cell->as.i = b;
-}
-
-/* In two words, as it was written. */
-static inline void copy_cell(struct jitvm_value *to, const struct jitvm_value *from)
-{
-    uint32_t kind = from->kind;
-    int64_t payload = from->as.i;
-    to->kind = kind;
-    to->reserved = 0;
-    to->as.i = payload;
-}
 
 /* ---- moving -------------------------------------------------------------------------------------
  */
@@ -205,296 +120,26 @@ static int run_SETG(HANDLER_ARGS)
     GO_ON(1);
 }
 
-/* ---- arithmetic ---------------------------------------------------------------------------------
- */
-
-#define RR_OPERANDS const struct jitvm_value *x = &base[ip->b], *y = &base[ip->c]
-#define RK_OPERANDS const struct jitvm_value *x = &base[ip->b], *y = &vm->literals[ip->u]
-#define KR_OPERANDS const struct jitvm_value *x = &vm->literals[ip->b], *y = &base[ip->c]
-
-#define OVERFLOWING(name, operands, builtin, operator)                                             \
-    static int run_##name(HANDLER_ARGS)                                                            \
-    {                                                                                              \
-        operands;                                                                                  \
-        struct jitvm_value *d = &base[ip->a];                                                      \
-        int64_t i;                                                                                 \
-        if (LIKELY(both(x, y, JITVM_INT) && plain(d) && !builtin(x->as.i, y->as.i, &i))) {         \
-            put_int(d, i);                                                                         \
-            GO_ON(1);                                                                              \
-        }                                                                                          \
-        if (LIKELY(both(x, y, JITVM_FLOAT) && plain(d))) {                                         \
-            put_float(d, x->as.f operator y->as.f);                                                \
-            GO_ON(1);                                                                              \
-        }                                                                                          \
-        INSTEAD(slow_##name);                                                                      \
-    }
-OVERFLOWING(ADD, RR_OPERANDS, __builtin_add_overflow, +)
-OVERFLOWING(ADD_RK, RK_OPERANDS, __builtin_add_overflow, +)
-OVERFLOWING(ADD_KR, KR_OPERANDS, __builtin_add_overflow, +)
-OVERFLOWING(SUB, RR_OPERANDS, __builtin_sub_overflow, -)
-OVERFLOWING(SUB_RK, RK_OPERANDS, __builtin_sub_overflow, -)
-OVERFLOWING(SUB_KR, KR_OPERANDS, __builtin_sub_overflow, -)
-OVERFLOWING(MUL, RR_OPERANDS, __builtin_mul_overflow, *)
-OVERFLOWING(MUL_RK, RK_OPERANDS, __builtin_mul_overflow, *)
-OVERFLOWING(MUL_KR, KR_OPERANDS, __builtin_mul_overflow, *)
-
-static int run_ADDI(HANDLER_ARGS)
-{
-    const struct jitvm_value *x = &base[ip->b];
-    struct jitvm_value *d = &base[ip->a];
-    int64_t i;
-    if (LIKELY(x->kind == JITVM_INT && plain(d) &&
-               !__builtin_add_overflow(x->as.i, (int64_t)ip->c, &i))) {
-        put_int(d, i);
-        GO_ON(1);
-    }
-    if (LIKELY(x->kind == JITVM_FLOAT && plain(d))) {
-        put_float(d, x->as.f + ip->c);
-        GO_ON(1);
-    }
-    INSTEAD(slow_ADDI);
-}
-
-#define DIVISION(name, operands)                                                                   \
-    static int run_##name(HANDLER_ARGS)                                                            \
-    {                                                                                              \
-        operands;                                                                                  \
-        struct jitvm_value *d = &base[ip->a];                                                      \
-        if (LIKELY(both(x, y, JITVM_FLOAT) && plain(d) && y->as.f != 0)) {                         \
-            put_float(d, x->as.f / y->as.f);                                                       \
-            GO_ON(1);                                                                              \
-        }                                                                                          \
-        INSTEAD(slow_##name);                                                                      \
-    }
-DIVISION(DIV, RR_OPERANDS)
-DIVISION(DIV_RK, RK_OPERANDS)
-DIVISION(DIV_KR, KR_OPERANDS)
-
-/* Divisors from 1 up: no overflow, and nothing to say about 0. */
-#define INT_DIVISION(name, operands, operator)                                                     \
-    static int run_##name(HANDLER_ARGS)                                                            \
-    {                                                                                              \
-        operands;                                                                                  \
-        struct jitvm_value *d = &base[ip->a];                                                      \
-        if (LIKELY(both(x, y, JITVM_INT) && plain(d) && y->as.i > 0)) {                            \
-            put_int(d, x->as.i operator y->as.i);                                                  \
-            GO_ON(1);                                                                              \
-        }                                                                                          \
-        INSTEAD(slow_##name);                                                                      \
-    }
-INT_DIVISION(IDIV, RR_OPERANDS, /)
-INT_DIVISION(IDIV_RK, RK_OPERANDS, /)
-INT_DIVISION(IDIV_KR, KR_OPERANDS, /)
-INT_DIVISION(MOD, RR_OPERANDS, %)
-INT_DIVISION(MOD_RK, RK_OPERANDS, %)
-INT_DIVISION(MOD_KR, KR_OPERANDS, %)
-
-#define OF_BITS(name, operands, expression)                                                        \
-    static int run_##name(HANDLER_ARGS)                                                            \
-    {                                                                                              \
-        operands;                                                                                  \
-        struct jitvm_value *d = &base[ip->a];                                                      \
-        if (LIKELY(both(x, y, JITVM_INT) && plain(d))) {                                           \
-            put_int(d, expression);                                                                \
-            GO_ON(1);                                                                              \
-        }                                                                                          \
-        INSTEAD(slow_##name);                                                                      \
-    }
-OF_BITS(BAND, RR_OPERANDS, x->as.i & y->as.i)
-OF_BITS(BAND_RK, RK_OPERANDS, x->as.i & y->as.i)
-OF_BITS(BOR, RR_OPERANDS, x->as.i | y->as.i)
-OF_BITS(BOR_RK, RK_OPERANDS, x->as.i | y->as.i)
-OF_BITS(BXOR, RR_OPERANDS, x->as.i ^ y->as.i)
-OF_BITS(BXOR_RK, RK_OPERANDS, x->as.i ^ y->as.i)
-OF_BITS(SHL, RR_OPERANDS, (int64_t)((uint64_t)x->as.i << (y->as.i & 63)))
-OF_BITS(SHL_RK, RK_OPERANDS, (int64_t)((uint64_t)x->as.i << (y->as.i & 63)))
-OF_BITS(SHR, RR_OPERANDS, x->as.i >> (y->as.i & 63))
-OF_BITS(SHR_RK, RK_OPERANDS, x->as.i >> (y->as.i & 63))
-
-static int run_NEG(HANDLER_ARGS)
-{
-    const struct jitvm_value *x = &base[ip->b];
-    struct jitvm_value *d = &base[ip->a];
-    if (LIKELY(x->kind == JITVM_FLOAT && plain(d))) {
-        put_float(d, -x->as.f);
-        GO_ON(1);
-    }
-    if (LIKELY(x->kind == JITVM_INT && plain(d) && x->as.i != INT64_MIN)) {
-        put_int(d, -x->as.i);
-        GO_ON(1);
-    }
-    INSTEAD(slow_NEG);
-}
-
-/* ---- comparisons --------------------------------------------------------------------------------
- */
-
-#define COMPARISON(name, operator)                                                                 \
-    static int run_##name(HANDLER_ARGS)                                                            \
-    {                                                                                              \
-        RR_OPERANDS;                                                                               \
-        struct jitvm_value *d = &base[ip->a];                                                      \
-        if (LIKELY(both(x, y, JITVM_INT) && plain(d))) {                                           \
-            put_bool(d, x->as.i operator y->as.i);                                                 \
-            GO_ON(1);                                                                              \
-        }                                                                                          \
-        if (LIKELY(both(x, y, JITVM_FLOAT) && plain(d))) {                                         \
-            put_bool(d, x->as.f operator y->as.f);                                                 \
-            GO_ON(1);                                                                              \
-        }                                                                                          \
-        INSTEAD(slow_##name);                                                                      \
-    }
-COMPARISON(EQ, ==)
-COMPARISON(NE, !=)
-COMPARISON(LT, <)
-COMPARISON(LE, <=)
-
-static int run_NOT(HANDLER_ARGS)
-{
-    const struct jitvm_value *x = &base[ip->b];
-    struct jitvm_value *d = &base[ip->a];
-    if (LIKELY(x->kind == JITVM_BOOL && plain(d))) {
-        put_bool(d, !x->as.i);
-        GO_ON(1);
-    }
-    INSTEAD(slow_NOT);
-}
-
-/* ---- branches -----------------------------------------------------------------------------------
- */
-
-/* A branch backwards was taken and the slice is used up. */
-__attribute__((noinline)) static int refuel(HANDLER_ARGS)
-{
-    vm->slice = fuel;
-    int status = vm_refuel(vm);
-    fuel = vm->slice;
-    if (status < 0)
-        return fail(vm, ip, base, status);
-    GO_ON(ip->c);
-}
-
-#define TAKEN_FORWARD GO_ON(ip->c)
-#define TAKEN_BACK                                                                                 \
-    do {                                                                                           \
-        if (UNLIKELY(--fuel < 0))                                                                  \
-            INSTEAD(refuel);                                                                       \
-        GO_ON(ip->c);                                                                              \
-    } while (0)
-
-#define SLOW_BRANCH(name, taken)                                                                   \
-    __attribute__((noinline)) static int slow_branch_##name(HANDLER_ARGS)                          \
-    {                                                                                              \
-        if (op_branch(vm, CODE_##name, ip, base, vm->frame->function->slots))                      \
-            taken;                                                                                 \
-        GO_ON(1);                                                                                  \
-    }
-
-#define BRANCH(name, second, condition, taken)                                                     \
-    SLOW_BRANCH(name, taken)                                                                       \
-    static int run_##name(HANDLER_ARGS)                                                            \
-    {                                                                                              \
-        const struct jitvm_value *px = &base[ip->a], *py = second;                                 \
-        if (LIKELY(both(px, py, JITVM_INT))) {                                                     \
-            int64_t x = px->as.i, y = py->as.i;                                                    \
-            if (condition)                                                                         \
-                taken;                                                                             \
-            GO_ON(1);                                                                              \
-        }                                                                                          \
-        if (LIKELY(both(px, py, JITVM_FLOAT))) {                                                   \
-            double x = px->as.f, y = py->as.f;                                                     \
-            if (condition)                                                                         \
-                taken;                                                                             \
-            GO_ON(1);                                                                              \
-        }                                                                                          \
-        INSTEAD(slow_branch_##name);                                                               \
-    }
-#define BRANCHES(name, second, condition)                                                          \
-    BRANCH(name, second, condition, TAKEN_FORWARD)                                                 \
-    BRANCH(name##_BACK, second, condition, TAKEN_BACK)
-
-BRANCHES(JEQ, &base[ip->b], x == y)
-BRANCHES(JNE, &base[ip->b], x != y)
-BRANCHES(JLT, &base[ip->b], x < y)
-BRANCHES(JNLT, &base[ip->b], !(x < y))
-BRANCHES(JLE, &base[ip->b], x <= y)
-BRANCHES(JNLE, &base[ip->b], !(x <= y))
-BRANCHES(JEQ_RK, &vm->literals[ip->b], x == y)
-BRANCHES(JNE_RK, &vm->literals[ip->b], x != y)
-BRANCHES(JLT_RK, &vm->literals[ip->b], x < y)
-BRANCHES(JNLT_RK, &vm->literals[ip->b], !(x < y))
-BRANCHES(JLE_RK, &vm->literals[ip->b], x <= y)
-BRANCHES(JNLE_RK, &vm->literals[ip->b], !(x <= y))
-BRANCHES(JGT_RK, &vm->literals[ip->b], x > y)
-BRANCHES(JNGT_RK, &vm->literals[ip->b], !(x > y))
-BRANCHES(JGE_RK, &vm->literals[ip->b], x >= y)
-BRANCHES(JNGE_RK, &vm->literals[ip->b], !(x >= y))
-
-#undef BRANCHES
-
-/* On bools and ints at once; whatever else there is by its truth. */
-#define TRUTH_BRANCH(name, condition, taken)                                                       \
-    SLOW_BRANCH(name, taken)                                                                       \
-    static int run_##name(HANDLER_ARGS)                                                            \
-    {                                                                                              \
-        const struct jitvm_value *x = &base[ip->a];                                                \
-        if (UNLIKELY(x->kind - JITVM_BOOL > JITVM_INT - JITVM_BOOL))                               \
-            INSTEAD(slow_branch_##name);                                                           \
-        if (condition)                                                                             \
-            taken;                                                                                 \
-        GO_ON(1);                                                                                  \
-    }
-TRUTH_BRANCH(JT, x->as.i != 0, TAKEN_FORWARD)
-TRUTH_BRANCH(JF, x->as.i == 0, TAKEN_FORWARD)
-TRUTH_BRANCH(JT_BACK, x->as.i != 0, TAKEN_BACK)
-TRUTH_BRANCH(JF_BACK, x->as.i == 0, TAKEN_BACK)
-TRUTH_BRANCH(JT_KEEP, x->as.i != 0, TAKEN_FORWARD)
-TRUTH_BRANCH(JF_KEEP, x->as.i == 0, TAKEN_FORWARD)
-TRUTH_BRANCH(JT_KEEP_BACK, x->as.i != 0, TAKEN_BACK)
-TRUTH_BRANCH(JF_KEEP_BACK, x->as.i == 0, TAKEN_BACK)
-
-static int run_JMP(HANDLER_ARGS)
-{
-    TAKEN_FORWARD;
-}
-
-static int run_JMP_BACK(HANDLER_ARGS)
-{
-    TAKEN_BACK;
-}
-
-#define COUNTING(name, second)                                                                     \
-    SLOW_BRANCH(name, TAKEN_BACK)                                                                  \
-    static int run_##name(HANDLER_ARGS)                                                            \
-    {                                                                                              \
-        struct jitvm_value *x = &base[ip->a];                                                      \
-        const struct jitvm_value *y = second;                                                      \
-        int64_t i;                                                                                 \
-        if (UNLIKELY(!both(x, y, JITVM_INT) || __builtin_add_overflow(x->as.i, (int64_t)1, &i)))   \
-            INSTEAD(slow_branch_##name);                                                           \
-        x->as.i = i;                                                                               \
-        if (i < y->as.i)                                                                           \
-            TAKEN_BACK;                                                                            \
-        GO_ON(1);                                                                                  \
-    }
-COUNTING(INCJLT_BACK, &base[ip->b])
-COUNTING(INCJLT_RK_BACK, &vm->literals[ip->b])
-
 /* ---- containers ---------------------------------------------------------------------------------
  */
 
-/* a = b[c], of an array by an index that is inside. */
-static int run_INDEX(HANDLER_ARGS)
+/* a = slot b [c], of an array by an index that is inside. Each place settles on the kind of element
+ * that it saw first; one that sees several does without. */
+#define INDEX_OPERANDS                                                                             \
+    RR_OPERANDS;                                                                                   \
+    struct jitvm_value *d = &base[ip->a]
+
+static inline const struct jitvm_array *array_inside(const struct jitvm_value *x,
+                                                     const struct jitvm_value *y)
 {
-    RR_OPERANDS;
-    struct jitvm_value *d = &base[ip->a];
-    if (UNLIKELY(x->kind != JITVM_ARRAY || y->kind != JITVM_INT || !plain(d) ||
-                 ip->b >= vm->frame->function->slots))
-        INSTEAD(slow_INDEX);
-    const struct jitvm_array *array = x->as.array;
-    uint64_t at = (uint64_t)y->as.i;
-    if (UNLIKELY(at >= array->len))
-        INSTEAD(slow_INDEX);
+    if (UNLIKELY(x->kind != JITVM_ARRAY || y->kind != JITVM_INT ||
+                 (uint64_t)y->as.i >= x->as.array->len))
+        return NULL;
+    return x->as.array;
+}
+
+static inline void put_element(struct jitvm_value *d, const struct jitvm_array *array, int64_t at)
+{
     if (array->element == ARRAY_INT) {
         put_int(d, array->data.ints[at]);
     } else if (array->element == ARRAY_FLOAT) {
@@ -504,21 +149,73 @@ static int run_INDEX(HANDLER_ARGS)
         value_retain(*element);
         copy_cell(d, element);
     }
+}
+
+static int run_INDEX_any(HANDLER_ARGS)
+{
+    INDEX_OPERANDS;
+    const struct jitvm_array *array = array_inside(x, y);
+    if (UNLIKELY(!array || !plain(d)))
+        INSTEAD(slow_INDEX);
+    put_element(d, array, y->as.i);
     ip[1].kinds |= 1u << d->kind;
     GO_ON(2);
 }
 
-/* slot a [b] = c, of an array that is ours alone, inside it, an element of its kind. */
-static int run_SETIDX(HANDLER_ARGS)
+__attribute__((noinline)) static int unsettled_INDEX(HANDLER_ARGS)
 {
-    const struct jitvm_value *key = &base[ip->b], *v = &base[ip->c];
-    struct jitvm_value *place = &base[ip->a];
-    if (UNLIKELY(place->kind != JITVM_ARRAY || key->kind != JITVM_INT))
-        INSTEAD(slow_SETIDX);
-    struct jitvm_array *array = place->as.array;
+    ip->run = run_INDEX_any;
+    INSTEAD(run_INDEX_any);
+}
+
+#define INDEX_OF(element_kind, put)                                                                \
+    static int run_INDEX_##element_kind(HANDLER_ARGS)                                              \
+    {                                                                                              \
+        INDEX_OPERANDS;                                                                            \
+        const struct jitvm_array *array = array_inside(x, y);                                      \
+        if (UNLIKELY(!array || array->element != ARRAY_##element_kind || !plain(d)))               \
+            INSTEAD(unsettled_INDEX);                                                              \
+        put;                                                                                       \
+        GO_ON(2);                                                                                  \
+    }
+INDEX_OF(INT, put_int(d, array->data.ints[y->as.i]))
+INDEX_OF(FLOAT, put_float(d, array->data.floats[y->as.i]))
+
+static int run_INDEX(HANDLER_ARGS)
+{
+    const struct jitvm_value *x = &base[ip->b];
+    if (x->kind != JITVM_ARRAY)
+        INSTEAD(slow_INDEX);
+    uint32_t element = x->as.array->element;
+    ip->run = element == ARRAY_INT     ? run_INDEX_INT
+              : element == ARRAY_FLOAT ? run_INDEX_FLOAT
+                                       : run_INDEX_any;
+    INSTEAD(run_INDEX_any);
+}
+
+/* a = slot b [c][d]. */
+static int run_INDEX2(HANDLER_ARGS)
+{
+    INDEX_OPERANDS;
+    const struct jitvm_value *z = &base[ip[1].a];
+    const struct jitvm_array *rows = array_inside(x, y);
+    if (UNLIKELY(!rows || rows->element != ARRAY_VALUE))
+        INSTEAD(slow_INDEX2);
+    const struct jitvm_array *row = array_inside(&rows->data.values[y->as.i], z);
+    if (UNLIKELY(!row || !plain(d)))
+        INSTEAD(slow_INDEX2);
+    put_element(d, row, z->as.i);
+    ip[1].kinds |= 1u << d->kind;
+    GO_ON(2);
+}
+
+/* Stores an element of the array's kind inside it, if the array is ours alone. */
+static inline bool store_element(struct jitvm_array *array, const struct jitvm_value *key,
+                                 const struct jitvm_value *v)
+{
     uint64_t at = (uint64_t)key->as.i;
-    if (UNLIKELY(at >= array->len || !object_is_mine(&array->object)))
-        INSTEAD(slow_SETIDX);
+    if (UNLIKELY(key->kind != JITVM_INT || at >= array->len || !object_is_mine(&array->object)))
+        return false;
     if (array->element == ARRAY_INT && v->kind == JITVM_INT)
         array->data.ints[at] = v->as.i;
     else if (array->element == ARRAY_FLOAT && v->kind == JITVM_FLOAT)
@@ -526,8 +223,31 @@ static int run_SETIDX(HANDLER_ARGS)
     else if (array->element == ARRAY_VALUE && plain(v) && plain(&array->data.values[at]))
         copy_cell(&array->data.values[at], v);
     else
+        return false;
+    return true;
+}
+
+/* slot a [b] = c */
+static int run_SETIDX(HANDLER_ARGS)
+{
+    const struct jitvm_value *place = &base[ip->a];
+    if (UNLIKELY(place->kind != JITVM_ARRAY ||
+                 !store_element(place->as.array, &base[ip->b], &base[ip->c])))
         INSTEAD(slow_SETIDX);
     GO_ON(1);
+}
+
+/* slot a [b][c] = d */
+static int run_SETIDX2(HANDLER_ARGS)
+{
+    const struct jitvm_array *rows = array_inside(&base[ip->a], &base[ip->b]);
+    if (UNLIKELY(!rows || rows->element != ARRAY_VALUE || !object_is_mine(&rows->object)))
+        INSTEAD(slow_SETIDX2);
+    const struct jitvm_value *row = &rows->data.values[base[ip->b].as.i];
+    if (UNLIKELY(row->kind != JITVM_ARRAY ||
+                 !store_element(row->as.array, &base[ip->c], &base[ip[1].a])))
+        INSTEAD(slow_SETIDX2);
+    GO_ON(2);
 }
 
 static int run_LEN(HANDLER_ARGS)
@@ -562,10 +282,10 @@ __attribute__((noinline)) static int enter(struct jitvm *vm, struct insn *ip,
     int status = function->entry ? 1 : vm_enter(vm, function, window);
     if (status == 1) {
         status = function->entry(vm, window);
-        return status < 0 ? fail(vm, ip, base, status) : 1;
+        return status < 0 ? interp_fail(vm, ip, base, status) : 1;
     }
     if (status < 0)
-        return fail(vm, ip, base, status);
+        return interp_fail(vm, ip, base, status);
     push_frame(vm, ip + 2, base, function);
     return 0;
 }
@@ -612,7 +332,7 @@ static int run_CALLDYN(HANDLER_ARGS)
     int callee = vm_resolve_callee(vm, base + ip->a, ip->b);
     fuel = vm->slice;
     if (callee < 0)
-        return fail(vm, ip, base, callee);
+        return interp_fail(vm, ip, base, callee);
     if (callee == 0) {
         ip[1].kinds |= 1u << base[ip->a].kind;
         GO_ON(2);
@@ -672,38 +392,25 @@ static int run_DATA(HANDLER_ARGS)
 /* ---- the table ----------------------------------------------------------------------------------
  */
 
-#define RUN(name)       [CODE_##name] = run_##name
-#define SLOW(name)      [CODE_##name] = slow_##name
-#define RUN_FORMS(name) RUN(name), RUN(name##_RK), RUN(name##_KR)
-#define RUN_RK(name)    RUN(name), RUN(name##_RK)
-#define RUN_BACK(name)  RUN(name), RUN(name##_BACK)
-#define RUN_JUMPS(name) RUN_BACK(name), RUN_BACK(name##_RK)
+#define RUN(name)  [CODE_##name] = run_##name
+#define SLOW(name) [CODE_##name] = slow_##name
 
 insn_fn interp_handler(unsigned op)
 {
     static const insn_fn table[CODE_COUNT] = {
-        RUN(MOVE),         RUN(TAKE),        RUN(LOADK),        RUN(DROP),
-        RUN(GETG),         RUN(SETG),        RUN_FORMS(ADD),    RUN(ADDI),
-        RUN_FORMS(SUB),    RUN_FORMS(MUL),   RUN_FORMS(DIV),    RUN_FORMS(IDIV),
-        RUN_FORMS(MOD),    SLOW(POW),        RUN(NEG),          RUN_RK(BAND),
-        RUN_RK(BOR),       RUN_RK(BXOR),     RUN_RK(SHL),       RUN_RK(SHR),
-        SLOW(BNOT),        SLOW(TOINT),      SLOW(TOFLOAT),     SLOW(TOSTR),
-        RUN(EQ),           RUN(NE),          RUN(LT),           RUN(LE),
-        SLOW(CMP),         SLOW(SEQ),        SLOW(SNE),         SLOW(SLT),
-        SLOW(SLE),         SLOW(SCMP),       RUN(NOT),          RUN_JUMPS(JEQ),
-        RUN_JUMPS(JNE),    RUN_JUMPS(JLT),   RUN_JUMPS(JNLT),   RUN_JUMPS(JLE),
-        RUN_JUMPS(JNLE),   RUN_BACK(JGT_RK), RUN_BACK(JNGT_RK), RUN_BACK(JGE_RK),
-        RUN_BACK(JNGE_RK), RUN_BACK(JT),     RUN_BACK(JF),      RUN_BACK(JT_KEEP),
-        RUN_BACK(JF_KEEP), RUN_BACK(JMP),    RUN(INCJLT_BACK),  RUN(INCJLT_RK_BACK),
-        SLOW(CONCAT),      RUN(LEN),         SLOW(ARRAY),       SLOW(HASH),
-        RUN(INDEX),        RUN(SETIDX),      SLOW(RANGE),       SLOW(RANGESTEP),
-        SLOW(GETPATH),     SLOW(SETPATH),    SLOW(PUSHPATH),    SLOW(POPPATH),
-        SLOW(SHIFTPATH),   SLOW(DELPATH),    SLOW(EXISTSPATH),  SLOW(KEYSPATH),
-        SLOW(VALUESPATH),  SLOW(LENPATH),    RUN(CALL),         RUN(CALLDYN),
-        SLOW(CALLB),       SLOW(EXT),        RUN(RET),          RUN(RETU),
-        SLOW(ACCUMLOOP),   SLOW(CONCATLOOP), SLOW(PUSHLOOP),    RUN(DATA),
+        RUN(MOVE),        RUN(TAKE),       RUN(LOADK),    RUN(DROP),        RUN(GETG),
+        RUN(SETG),        SLOW(CONCAT),    RUN(LEN),      SLOW(ARRAY),      SLOW(HASH),
+        RUN(INDEX),       SLOW(INDEXV),    RUN(INDEX2),   RUN(SETIDX),      RUN(SETIDX2),
+        SLOW(RANGE),      SLOW(RANGESTEP), SLOW(GETPATH), SLOW(SETPATH),    SLOW(PUSHPATH),
+        SLOW(POPPATH),    SLOW(SHIFTPATH), SLOW(DELPATH), SLOW(EXISTSPATH), SLOW(KEYSPATH),
+        SLOW(VALUESPATH), SLOW(LENPATH),   RUN(CALL),     RUN(CALLDYN),     SLOW(CALLB),
+        SLOW(EXT),        RUN(RET),        RUN(RETU),     SLOW(ACCUMLOOP),  SLOW(CONCATLOOP),
+        SLOW(PUSHLOOP),   RUN(DATA),
     };
-    return table[op];
+    insn_fn run = table[op];
+    if (!run)
+        run = interp_arithmetic(op);
+    return run ? run : interp_branch(op);
 }
 
 int interp_run(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base,

@@ -412,7 +412,8 @@ static void make_container(struct lower *l, enum code_op op, uint32_t n)
 
 static void index_value(struct lower *l, uint16_t container, uint16_t key)
 {
-    lower_emit(l, CODE_INDEX, top_register(l), container, key);
+    enum code_op op = container < l->code->slots ? CODE_INDEX : CODE_INDEXV;
+    lower_emit(l, op, top_register(l), container, key);
     lower_push_result(l);
     lower_emit_data(l, 0, 0, 0);
 }
@@ -437,12 +438,34 @@ static void by_path(struct lower *l, const struct jitvm_op *op, enum code_op cod
     lower_emit_data(l, op->c, op->a, 0);
 }
 
+/* slot[c][d], keys wherever they are. */
+static void index_twice(struct lower *l, uint32_t slot)
+{
+    uint16_t c = lower_use(l, l->depth - 2), d = lower_use(l, l->depth - 1);
+    l->depth -= 2;
+    lower_emit(l, CODE_INDEX2, top_register(l), slot, c);
+    lower_push_result(l);
+    lower_emit_data(l, d, 0, 0);
+}
+
+static void set_twice(struct lower *l, uint32_t slot)
+{
+    lower_settle_slot(l, slot);
+    uint16_t b = lower_use(l, l->depth - 3), c = lower_use(l, l->depth - 2);
+    uint16_t d = lower_use(l, l->depth - 1);
+    l->depth -= 3;
+    lower_emit(l, CODE_SETIDX2, slot, b, c);
+    lower_emit_data(l, d, 0, 0);
+}
+
 static void get_path(struct lower *l, const struct jitvm_op *op)
 {
     if (op->a == 0 && op->c == 1) {
         uint16_t key = lower_use(l, l->depth - 1);
         lower_pop(l);
         index_value(l, (uint16_t)op->b, key);
+    } else if (op->a == 0 && op->c == 2) {
+        index_twice(l, op->b);
     } else if (op->a == 0 && op->c == 0) {
         push_slot(l, op->b);
     } else {
@@ -452,10 +475,10 @@ static void get_path(struct lower *l, const struct jitvm_op *op)
 
 static void set_path(struct lower *l, const struct jitvm_op *op)
 {
-    if (op->a == 1 || op->c != 1) {
-        by_path(l, op, CODE_SETPATH, 1, true, false);
-        return;
-    }
+    if (op->a == 0 && op->c == 2)
+        return set_twice(l, op->b);
+    if (op->a == 1 || op->c != 1)
+        return by_path(l, op, CODE_SETPATH, 1, true, false);
     uint32_t key = l->depth - 2, value = l->depth - 1;
     lower_settle_slot(l, op->b);
     uint16_t b = lower_use(l, key), c = lower_use(l, value);

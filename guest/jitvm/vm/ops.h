@@ -17,7 +17,7 @@
     X(POW) X(NEG) X(BAND) X(BAND_RK) X(BOR) X(BOR_RK) X(BXOR) X(BXOR_RK)                           \
     X(SHL) X(SHL_RK) X(SHR) X(SHR_RK) X(BNOT) X(TOINT) X(TOFLOAT) X(TOSTR)                         \
     X(EQ) X(NE) X(LT) X(LE) X(CMP) X(SEQ) X(SNE) X(SLT) X(SLE) X(SCMP) X(NOT)                      \
-    X(CONCAT) X(LEN) X(ARRAY) X(HASH) X(INDEX) X(SETIDX) X(RANGE) X(RANGESTEP)                     \
+    X(CONCAT) X(LEN) X(ARRAY) X(HASH) X(INDEX) X(INDEXV) X(INDEX2) X(SETIDX) X(SETIDX2) X(RANGE) X(RANGESTEP)                     \
     X(GETPATH) X(SETPATH) X(PUSHPATH) X(POPPATH) X(SHIFTPATH) X(DELPATH) X(EXISTSPATH)             \
     X(KEYSPATH) X(VALUESPATH) X(LENPATH) X(CALLB) X(EXT)                                           \
     X(ACCUMLOOP) X(CONCATLOOP) X(PUSHLOOP)

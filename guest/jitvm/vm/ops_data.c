@@ -212,6 +212,37 @@ int op_INDEX(OP_ARGS_DECL)
     return 0;
 }
 
+int op_INDEXV(OP_ARGS_DECL)
+{
+    return op_INDEX(vm, ip, base, slots);
+}
+
+int op_INDEX2(OP_ARGS_DECL)
+{
+    const struct jitvm_value keys[2] = {base[ip->c], base[ip[1].a]};
+    struct jitvm_value v = jitvm_undef();
+    int rc = path_get(&vm->heap, base[ip->b], keys, 2, &v);
+    if (rc < 0)
+        return vm_raise_path(vm, rc, "read an element of", base[ip->b]);
+    op_used(vm, base, ip->u, slots);
+    op_used(vm, base, ip[1].a, slots);
+    op_note(ip, v);
+    cell_set(vm, &base[ip->a], v);
+    return 0;
+}
+
+int op_SETIDX2(OP_ARGS_DECL)
+{
+    const struct jitvm_value keys[2] = {base[ip->b], base[ip->c]};
+    struct jitvm_value v = op_own(base, ip[1].a, slots);
+    int rc = path_set(&vm->heap, &base[ip->a], keys, 2, v);
+    if (rc < 0)
+        return vm_raise_path(vm, rc, "set an element of", base[ip->a]);
+    op_used(vm, base, ip->b, slots);
+    op_used(vm, base, ip->u, slots);
+    return 0;
+}
+
 int op_SETIDX(OP_ARGS_DECL)
 {
     struct jitvm_value v = op_own(base, ip->u, slots);

@@ -6,8 +6,7 @@
  * true. To int: a string that is a number as a whole (else 0), an array's or hash's length, a float
  * toward zero, saturating; 0 of functions and handles. To float: likewise, but a container gives
  * 0.0. To text: "1" and "" for true and false, "" for undef, an array's elements with a space
- * between, "(hash)", "(function)",
- * "(handle)".
+ * between, "(hash)", "(function)", "(handle)".
  */
 #ifndef JITVM_VALUE_VALUE_H
 #define JITVM_VALUE_VALUE_H

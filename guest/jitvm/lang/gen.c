@@ -136,9 +136,13 @@ static void gen_arm(struct gen *g, struct node *arm, bool last, struct gen_label
 static void gen_if(struct gen *g, struct node *node)
 {
     struct gen_label end = gen_label(g);
-    for (struct node *arm = node->list; arm; arm = arm->next)
-        gen_arm(g, arm, !arm->next && !node->b, &end);
-    if (node->b)
+    bool truth = false;
+    for (struct node *arm = node->list; arm && !truth; arm = arm->next)
+        if (!node_truth(arm->a, &truth))
+            gen_arm(g, arm, !arm->next && !node->b, &end);
+        else if (truth)
+            gen_statement(g, arm->b);
+    if (node->b && !truth)
         gen_statement(g, node->b);
     gen_label_here(g, &end);
 }

@@ -160,39 +160,40 @@ static void gen_step(struct gen *g, const struct range_loop *loop)
     gen_set_slot(g, loop->node, loop->counter);
 }
 
-/* Where it is known that there is no pass at all, the loop is left out. A test that is known to
- * hold stays: with it, the builder can make one op of a whole loop. */
-static void gen_first_test(struct gen *g, const struct range_loop *loop, const struct node *from,
-                           struct gen_label *end)
+/* It is known that there is no pass at all. */
+static bool is_empty(const struct range_loop *loop, const struct node *from)
 {
-    bool known = from->kind == NODE_INT && loop->limit_known && loop->step_known;
-    if (known && (loop->step > 0 ? from->as.i >= loop->limit : from->as.i <= loop->limit))
-        gen_jump(g, loop->node, OP_Jump, end);
-    else
-        gen_test(g, loop, false, end);
+    return from->kind == NODE_INT && loop->limit_known && loop->step_known &&
+           (loop->step > 0 ? from->as.i >= loop->limit : from->as.i <= loop->limit);
+}
+
+/* A first test that is known to hold is made all the same: with it, the builder can make one op of
+ * a whole loop. */
+static void gen_range_passes(struct gen *g, struct node *node, const struct range_loop *range_loop)
+{
+    struct gen_loop loop;
+    struct gen_label body = gen_label(g);
+    loop_open(g, &loop);
+    gen_test(g, range_loop, false, &loop.end);
+    gen_loop_here(g, &body);
+    gen_statement(g, node->b);
+    gen_label_here(g, &loop.next);
+    gen_step(g, range_loop);
+    gen_test(g, range_loop, true, &body);
+    loop_close(g, &loop);
 }
 
 static void gen_for_range(struct gen *g, struct node *node)
 {
     struct node *range = node->a;
-    struct range_loop range_loop = {.node = node, .included = range->flag};
-    struct gen_loop loop;
-    struct gen_label body = gen_label(g);
-    range_loop.counter = gen_variable(g, node->list->as.name.variable);
+    struct range_loop loop = {.node = node, .included = range->flag};
+    loop.counter = gen_variable(g, node->list->as.name.variable);
     gen_to_int(g, range->a);
-    gen_set_slot(g, node, range_loop.counter);
-    range_step(g, &range_loop, range->c);
-    range_limit(g, &range_loop, range->b);
-    loop_open(g, &loop);
-    gen_first_test(g, &range_loop, range->a, &loop.end);
-    if (!g->dead) {
-        gen_loop_here(g, &body);
-        gen_statement(g, node->b);
-        gen_label_here(g, &loop.next);
-        gen_step(g, &range_loop);
-        gen_test(g, &range_loop, true, &body);
-    }
-    loop_close(g, &loop);
+    gen_set_slot(g, node, loop.counter);
+    range_step(g, &loop, range->c);
+    range_limit(g, &loop, range->b);
+    if (!is_empty(&loop, range->a))
+        gen_range_passes(g, node, &loop);
 }
 
 /* ---- for, over a container ------------------------------------------------------------------ */

@@ -336,6 +336,32 @@ struct jitvm_value *hash_find(struct heap *heap, const struct jitvm_hash *hash,
     return entry ? &entry->value : NULL;
 }
 
+static bool starts_like_int(const struct jitvm_str *str)
+{
+    return str->len && (str->bytes[0] <= '9' && str->bytes[0] >= '-');
+}
+
+struct jitvm_value *hash_find_plain(const struct jitvm_hash *hash, struct jitvm_value key)
+{
+    struct lookup l;
+    l.str = NULL;
+    if (key.kind == JITVM_INT) {
+        lookup_int(&l, key.as.i);
+    } else {
+        l.str = key.as.str;
+        if (starts_like_int(l.str)) {
+            lookup_text(&l, l.str->bytes, l.str->len);
+        } else {
+            l.is_int = false;
+            l.bytes = l.str->bytes;
+            l.len = l.str->len;
+            l.hash = str_hash(l.str);
+        }
+    }
+    struct hash_entry *entry = find(hash, &l);
+    return entry ? &entry->value : NULL;
+}
+
 struct jitvm_value *hash_place(struct heap *heap, struct jitvm_hash *hash, struct jitvm_value key)
 {
     struct lookup l;

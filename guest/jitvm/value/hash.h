@@ -37,7 +37,9 @@ int hash_own(struct heap *heap, struct jitvm_hash **hash); /* as array_own */
  * needs memory, and is not found when there is none. */
 struct jitvm_value *hash_find(struct heap *heap, const struct jitvm_hash *hash,
                               struct jitvm_value key);
-/* Likewise, made (undef) when it is not there. NULL: heap full, or HASH_MAX. */
+/* Likewise, for an int or a string: what most keys are, without a detour. */
+struct jitvm_value *hash_find_plain(const struct jitvm_hash *hash, struct jitvm_value key);
+/* As hash_find, made (undef) when it is not there. NULL: heap full, or HASH_MAX. */
 struct jitvm_value *hash_place(struct heap *heap, struct jitvm_hash *hash, struct jitvm_value key);
 
 /* Takes the entry out; the value is the caller's, undef when there was none. */

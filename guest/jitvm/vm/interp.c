@@ -143,7 +143,7 @@ static inline void put_element(struct jitvm_value *d, const struct jitvm_array *
     if (array->element == ARRAY_INT) {
         put_int(d, array->data.ints[at]);
     } else if (array->element == ARRAY_FLOAT) {
-        put_float(d, array->data.floats[at]);
+        put_float(d, array->data.floats[at]); /* its NaNs are the one there is */
     } else {
         const struct jitvm_value *element = &array->data.values[at];
         value_retain(*element);
@@ -181,9 +181,41 @@ __attribute__((noinline)) static int unsettled_INDEX(HANDLER_ARGS)
 INDEX_OF(INT, put_int(d, array->data.ints[y->as.i]))
 INDEX_OF(FLOAT, put_float(d, array->data.floats[y->as.i]))
 
+static inline bool plain_key(const struct jitvm_value *key)
+{
+    return key->kind == JITVM_INT || key->kind == JITVM_STR;
+}
+
+/* The value of a key that hash `x` has. */
+static inline struct jitvm_value *entry_of(const struct jitvm_value *x,
+                                           const struct jitvm_value *key)
+{
+    return plain_key(key) ? hash_find_plain(x->as.hash, *key) : NULL;
+}
+
+static int run_INDEX_hash(HANDLER_ARGS)
+{
+    INDEX_OPERANDS;
+    if (UNLIKELY(x->kind != JITVM_HASH))
+        INSTEAD(unsettled_INDEX);
+    const struct jitvm_value *found = entry_of(x, y);
+    if (UNLIKELY(!found))
+        INSTEAD(slow_INDEX);
+    struct jitvm_value v = *found;
+    value_retain(v);
+    op_used(vm, base, ip->u, vm->frame->function->slots);
+    cell_set(vm, d, v);
+    ip[1].kinds |= 1u << v.kind;
+    GO_ON(2);
+}
+
 static int run_INDEX(HANDLER_ARGS)
 {
     const struct jitvm_value *x = &base[ip->b];
+    if (x->kind == JITVM_HASH) {
+        ip->run = run_INDEX_hash;
+        INSTEAD(slow_INDEX);
+    }
     if (x->kind != JITVM_ARRAY)
         INSTEAD(slow_INDEX);
     uint32_t element = x->as.array->element;
@@ -227,10 +259,24 @@ static inline bool store_element(struct jitvm_array *array, const struct jitvm_v
     return true;
 }
 
+/* slot a [b] = c, of a hash that is ours alone and has the key. */
+__attribute__((noinline)) static int run_SETIDX_hash(HANDLER_ARGS)
+{
+    const struct jitvm_value *place = &base[ip->a], *v = &base[ip->c];
+    struct jitvm_value *found = entry_of(place, &base[ip->b]);
+    if (UNLIKELY(!found || !plain(v) || !plain(found)))
+        INSTEAD(slow_SETIDX);
+    copy_cell(found, v);
+    op_used(vm, base, ip->b, vm->frame->function->slots);
+    GO_ON(1);
+}
+
 /* slot a [b] = c */
 static int run_SETIDX(HANDLER_ARGS)
 {
     const struct jitvm_value *place = &base[ip->a];
+    if (place->kind == JITVM_HASH && object_is_mine(place->as.object))
+        INSTEAD(run_SETIDX_hash);
     if (UNLIKELY(place->kind != JITVM_ARRAY ||
                  !store_element(place->as.array, &base[ip->b], &base[ip->c])))
         INSTEAD(slow_SETIDX);

@@ -103,11 +103,17 @@ static inline void put_int(struct jitvm_value *cell, int64_t i)
     cell->as.i = i;
 }
 
+/* No NaN: those are left to the slow handler, which makes them the one that there is. */
 static inline void put_float(struct jitvm_value *cell, double f)
 {
     cell->kind = JITVM_FLOAT;
     cell->reserved = 0;
-    cell->as.f = number_canonical(f);
+    cell->as.f = f;
+}
+
+static inline bool is_nan(double f)
+{
+    return UNLIKELY(f != f);
 }
 
 static inline void put_bool(struct jitvm_value *cell, bool b)

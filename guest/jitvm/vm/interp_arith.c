@@ -65,7 +65,10 @@ SLOW_HANDLER(NOT)
             GO_ON(1);                                                                              \
         }                                                                                          \
         if (LIKELY(both(x, y, JITVM_FLOAT) && plain(d))) {                                         \
-            put_float(d, x->as.f operator y->as.f);                                                \
+            double f = x->as.f operator y->as.f;                                                   \
+            if (is_nan(f))                                                                         \
+                INSTEAD(slow_##name);                                                              \
+            put_float(d, f);                                                                       \
             GO_ON(1);                                                                              \
         }                                                                                          \
         INSTEAD(slow_##name);                                                                      \
@@ -90,7 +93,7 @@ static int run_ADDI(HANDLER_ARGS)
         put_int(d, i);
         GO_ON(1);
     }
-    if (LIKELY(x->kind == JITVM_FLOAT && plain(d))) {
+    if (LIKELY(x->kind == JITVM_FLOAT && plain(d) && !is_nan(x->as.f))) {
         put_float(d, x->as.f + ip->c);
         GO_ON(1);
     }
@@ -103,7 +106,10 @@ static int run_ADDI(HANDLER_ARGS)
         operands;                                                                                  \
         struct jitvm_value *d = &base[ip->a];                                                      \
         if (LIKELY(both(x, y, JITVM_FLOAT) && plain(d) && y->as.f != 0)) {                         \
-            put_float(d, x->as.f / y->as.f);                                                       \
+            double f = x->as.f / y->as.f;                                                          \
+            if (is_nan(f))                                                                         \
+                INSTEAD(slow_##name);                                                              \
+            put_float(d, f);                                                                       \
             GO_ON(1);                                                                              \
         }                                                                                          \
         INSTEAD(slow_##name);                                                                      \
@@ -157,7 +163,7 @@ static int run_NEG(HANDLER_ARGS)
 {
     const struct jitvm_value *x = &base[ip->b];
     struct jitvm_value *d = &base[ip->a];
-    if (LIKELY(x->kind == JITVM_FLOAT && plain(d))) {
+    if (LIKELY(x->kind == JITVM_FLOAT && plain(d) && !is_nan(x->as.f))) {
         put_float(d, -x->as.f);
         GO_ON(1);
     }

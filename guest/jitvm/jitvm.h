@@ -130,7 +130,8 @@ struct jitvm;
 struct jitvm_limits {
     uint64_t fuel;       /* one unit per back edge and call; UINT64_MAX: no limit */
     uint64_t heap_bytes; /* of strings, arrays and hashes alive at once */
-    uint32_t depth;      /* nested calls. One takes at most 512 bytes of the thread's own stack */
+    uint32_t depth;      /* nested calls. One takes at most 512 bytes of the thread's own stack, one
+                          * that a builtin makes (sort, map, ...) at most 1024 */
 };
 #define JITVM_FUEL_UNLIMITED UINT64_MAX
 #define JITVM_HEAP_DEFAULT   (UINT64_C(1) << 30)

@@ -132,7 +132,7 @@ $(O)/unit-tests: $(call objects,obj,$(UNIT_SRC) $(UNIT_INIT_SRC) $(UNIT_CLI_SRC)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 $(O)/san/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,SAN,$<)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -pthread $(SANITIZE) -MMD -MP -c $< -o $@
+	$(call say,SAN,$<)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -pthread -ffp-contract=off $(SANITIZE) -MMD -MP -c $< -o $@
 $(O)/san/vmm/loader/init_image.o: $(O)/obj/vmm/loader/init_image.o
 	@mkdir -p $(@D)
 	@cp $< $@
@@ -210,10 +210,12 @@ $(O)/bench-floor-state: tests/bench/floor_state.c tests/bench/floor.h $(O)/libth
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(GC) $< $(O)/libthaw.a $(LIBS) -o $@
 
 .PHONY: unit unit-san
-unit: $(O)/unit-tests $(O)/thaw-image
+unit: $(O)/unit-tests $(O)/jitvm-tests $(O)/thaw-image
 	$(O)/unit-tests
-unit-san: $(O)/unit-tests-san $(O)/thaw-image
+	$(O)/jitvm-tests
+unit-san: $(O)/unit-tests-san $(O)/jitvm-tests-san $(O)/thaw-image
 	$(O)/unit-tests-san
+	$(O)/jitvm-tests-san
 
 # Fuzz targets (docs/fuzzing.md), one program each.
 FUZZ_SRC     := $(wildcard tests/fuzz/fuzz_*.c)
@@ -223,9 +225,17 @@ FUZZ_LIB_SRC := $(filter-out devices/machine.c,$(wildcard vmm/base/*.c devices/*
                 $(patsubst %,vmm/arch/$(ARCH)/%.c,vm state state_check msr page) $(UNIT_INIT_SRC)
 $(O)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$<)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -pthread $(FUZZ_WARN) $(SANITIZE) \
+	$(call say,FUZZ,$<)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -pthread -ffp-contract=off $(FUZZ_WARN) $(SANITIZE) \
 	    -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
 $(O)/fuzz/obj/tests/%.o: FUZZ_WARN := $(WARN)
+$(O)/fuzz/libjitvm.a: $(call objects,fuzz/obj,$(JITVM_SRC))
+	@rm -f $@
+	$(call say,AR,$@)ar rcs $@ $^
+# What a target of jitvm shares with its tests.
+FUZZ_JITVM := $(filter $(O)/fuzz/jitvm_%,$(FUZZ_TARGETS))
+$(FUZZ_JITVM): $(O)/fuzz/%: $(O)/fuzz/obj/tests/fuzz/fuzz_%.o \
+        $(call objects,fuzz/obj,$(wildcard tests/jitvm/random_*.c)) $(O)/fuzz/libjitvm.a
+	$(call say,LINK,$@)$(FUZZ_LINK) $^ -lm -o $@
 $(O)/fuzz/libthaw.a: $(call objects,fuzz/obj,$(FUZZ_LIB_SRC))
 	@rm -f $@
 	$(call say,AR,$@)ar rcs $@ $^
@@ -238,8 +248,8 @@ $(FUZZ_HARNESSED): $(O)/fuzz/%: $(O)/fuzz/obj/tests/fuzz/fuzz_%.o \
 	$(call say,LINK,$@)$(FUZZ_LINK) $(FUZZ_WRAP) $^ $(LIBS) -o $@
 # A KVM that is always the same.
 $(O)/fuzz/arch_state: FUZZ_WRAP := -Wl,--wrap=ioctl
-$(filter-out $(FUZZ_HARNESSED) $(O)/fuzz/arch_state,$(FUZZ_TARGETS)): FUZZ_WRAP :=
-$(filter-out $(FUZZ_HARNESSED),$(FUZZ_TARGETS)): $(O)/fuzz/%: \
+$(filter-out $(FUZZ_HARNESSED) $(FUZZ_JITVM) $(O)/fuzz/arch_state,$(FUZZ_TARGETS)): FUZZ_WRAP :=
+$(filter-out $(FUZZ_HARNESSED) $(FUZZ_JITVM),$(FUZZ_TARGETS)): $(O)/fuzz/%: \
         $(O)/fuzz/obj/tests/fuzz/fuzz_%.o $(O)/fuzz/libthaw.a
 	$(call say,LINK,$@)$(FUZZ_LINK) $(FUZZ_WRAP) $^ $(LIBS) -o $@
 .PHONY: fuzz
@@ -255,9 +265,10 @@ demo: setup
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@scripts/demo
 
+UNIT_TESTS := $(addprefix $(O)/,unit-tests unit-tests-san jitvm-tests jitvm-tests-san)
 TEST_TOOLS := $(addprefix $(O)/,hold vsock-peer probe edit-state flip-bits)
 test: setup
-	@$(MAKE) --no-print-directory -j$$(nproc) all guests fuzz $(O)/unit-tests $(O)/unit-tests-san $(TEST_TOOLS)
+	@$(MAKE) --no-print-directory -j$$(nproc) all guests fuzz $(UNIT_TESTS) $(TEST_TOOLS)
 	@scripts/test
 
 # The whole set; `make bench PART=load` or `make bench-load` one part, QUICK=1 or N=5 fewer rounds.
@@ -290,6 +301,9 @@ PREFIX ?= /usr/local
 install: all
 	install -D -m 755 $(O)/thaw $(DESTDIR)$(PREFIX)/bin/thaw
 	install -D -m 755 $(O)/thaw-image $(DESTDIR)$(PREFIX)/bin/thaw-image
+	install -D -m 755 $(O)/jitvm $(DESTDIR)$(PREFIX)/bin/jitvm
+	install -D -m 644 $(O)/libjitvm.a $(DESTDIR)$(PREFIX)/lib/libjitvm.a
+	install -D -m 644 guest/jitvm/jitvm.h $(DESTDIR)$(PREFIX)/include/jitvm.h
 	install -D -m 644 $(O)/vmlinux $(DESTDIR)$(PREFIX)/share/thaw/vmlinux
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/*.1 $(DESTDIR)$(PREFIX)/share/man/man1

@@ -104,7 +104,6 @@ struct flow {
     const uint8_t *slow;   /* by instruction, NULL: none. 1: without guessing */
     bool generic;          /* no guessing at all */
     kind_set result;       /* what it returns */
-    bool whole_program;
 
     uint64_t *live;        /* by instruction: alive after it */
     struct span *spans;
@@ -118,6 +117,8 @@ int flow_build(struct flow *f);
 /* Every block's `in`, and `result`. MEMORY. */
 int flow_kinds(struct flow *f);
 int flow_liveness(struct flow *f);
+/* Fills in `helpers`. */
+int flow_helpers(struct flow *f);
 
 static inline bool flow_alive(const uint64_t *set, uint32_t reg)
 {

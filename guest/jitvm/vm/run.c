@@ -32,8 +32,8 @@ static void count_call(struct jitvm *vm, struct vm_function *function,
         function->start = function->code->insns;
 }
 
-static int pay_for_call(struct jitvm *vm, const struct vm_function *function,
-                        const struct jitvm_value *base)
+int vm_pay_for_call(struct jitvm *vm, const struct vm_function *function,
+                    const struct jitvm_value *base)
 {
     if (--vm->slice < 0) {
         int rc = vm_refuel(vm);
@@ -54,7 +54,7 @@ int vm_enter(struct jitvm *vm, struct vm_function *function, struct jitvm_value 
     count_call(vm, function, base);
     if (function->entry)
         return 1;
-    int rc = pay_for_call(vm, function, base);
+    int rc = vm_pay_for_call(vm, function, base);
     if (rc < 0)
         return rc;
     for (unsigned i = function->arity; i < function->slots; i++)

@@ -68,6 +68,7 @@ struct jitvm {
     struct jitvm_value *stack_end; /* no activation reaches beyond */
     int64_t slice;                 /* fuel left of this slice */
     int64_t depth;                 /* calls that may still be nested */
+    const void **links;            /* jit/: what compiled code calls; NULL: none */
     struct vm_frame *frame;        /* innermost activation of the interpreter */
     struct jitvm_value *top;       /* first free cell, while a C function that may call back runs */
 
@@ -134,6 +135,10 @@ struct code *vm_code(struct jitvm *vm, struct vm_function *function);
  * clears the other slots. 1: the function has compiled code now, nothing was paid; 0: run it; < 0:
  * raised. */
 int vm_enter(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base);
+
+/* The part of it that pays: fuel, then depth and stack. 0, FUEL, INTERRUPTED, DEPTH. */
+int vm_pay_for_call(struct jitvm *vm, const struct vm_function *function,
+                    const struct jitvm_value *base);
 
 /* Runs a whole activation: arguments in base[0..arity), result in base[0]. Charges fuel and depth.
  * Takes compiled code when there is some. The arguments are consumed, also on failure. */

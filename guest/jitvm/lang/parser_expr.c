@@ -449,7 +449,10 @@ static struct node *parse_binary(struct parser *parser, unsigned least)
         node->op = infix->op;
         last = infix->precedence;
         parser_advance(parser);
-        left = make_binary(parser, node, left, parse_binary(parser, infix->precedence + 1u));
+        struct node *right =
+            parser_enter(parser) ? parse_binary(parser, infix->precedence + 1u) : NULL;
+        parser_leave(parser);
+        left = make_binary(parser, node, left, right);
     }
     return NULL;
 }

@@ -37,6 +37,8 @@ Test(builtins_core, error_fails_with_the_text_of_its_argument)
     cr_assert_str_eq(vm->error.message, "no such user");
     FAILS(JITVM_ERR_HOST, "error", A(I(1), I(2)));
     cr_assert_str_eq(vm->error.message, "1 2");
+    FAILS(JITVM_ERR_HOST, "error", U);
+    cr_assert_str_eq(vm->error.message, "error without a message");
 }
 
 Test(builtins_core, error_does_not_read_its_argument_as_a_format)

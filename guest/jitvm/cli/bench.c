@@ -313,8 +313,8 @@ static int find_run(struct bench *bench)
     unsigned arity = bench->chunk->functions[index].arity;
     if (arity == bench->args.count)
         return CLI_OK;
-    return cli_usage("bench", "%s: arguments of run: %u, after --: %u",
-                     input_name(bench->file), arity, bench->args.count);
+    return cli_usage("bench", "%s: arguments of run: %u, after --: %u", input_name(bench->file),
+                     arity, bench->args.count);
 }
 
 int cli_bench(int argc, char **argv)

@@ -109,40 +109,41 @@ int machine_config(struct jitvm_config *config)
     return cli_fail(err.status, "environment: %s", err.message);
 }
 
-int machine_option(struct jitvm_config *config, const char *verb, int option, const char *value)
+/* False when the value is none that the option takes. */
+static bool set_option(struct jitvm_config *config, int option, const char *value)
 {
     switch (option) {
     case MACHINE_JIT:
-        return parse_jit(value, &config->jit)
-                   ? 0
-                   : cli_usage(verb, "--jit %s: off, linear or block", value);
+        return parse_jit(value, &config->jit);
     case MACHINE_FUEL:
-        return machine_number(value, UINT64_MAX - 1, &config->limits.fuel)
-                   ? 0
-                   : cli_usage(verb, "--fuel %s: not a number", value);
+        return machine_number(value, UINT64_MAX - 1, &config->limits.fuel);
     case MACHINE_HEAP:
-        return parse_size(value, &config->limits.heap_bytes)
-                   ? 0
-                   : cli_usage(verb, "--heap %s: a number, then K, M, G or nothing", value);
+        return parse_size(value, &config->limits.heap_bytes);
     case MACHINE_DEPTH:
-        return parse_depth(value, &config->limits.depth)
-                   ? 0
-                   : cli_usage(verb, "--depth %s: 1 to %u", value, JITVM_DEPTH_MAX);
+        return parse_depth(value, &config->limits.depth);
     case MACHINE_DUMP:
-        return parse_dump(value, &config->debug)
-                   ? 0
-                   : cli_usage(verb, "--dump %s: of code, ir, asm, with commas", value);
+        return parse_dump(value, &config->debug);
     case MACHINE_SEED:
-        return machine_number(value, UINT64_MAX, &config->seed)
-                   ? 0
-                   : cli_usage(verb, "--seed %s: not a number", value);
-    case MACHINE_PERF_MAP:
-        config->debug |= JITVM_DEBUG_PERF;
-        return 0;
+        return machine_number(value, UINT64_MAX, &config->seed);
     default:
-        config->debug |= JITVM_DEBUG_GDB;
-        return 0;
+        config->debug |= option == MACHINE_GDB ? JITVM_DEBUG_GDB : JITVM_DEBUG_PERF;
+        return true;
     }
+}
+
+int machine_option(struct jitvm_config *config, const char *verb, int option, const char *value)
+{
+    static const char *const wanted[] = {
+        [MACHINE_JIT - MACHINE_JIT] = "--jit: off, linear or block",
+        [MACHINE_FUEL - MACHINE_JIT] = "--fuel: a number",
+        [MACHINE_HEAP - MACHINE_JIT] = "--heap: a number, then K, M, G or nothing",
+        [MACHINE_DEPTH - MACHINE_JIT] = "--depth: 1 to 1000000",
+        [MACHINE_DUMP - MACHINE_JIT] = "--dump: of code, ir, asm, with commas",
+        [MACHINE_SEED - MACHINE_JIT] = "--seed: a number",
+    };
+    if (set_option(config, option, value))
+        return 0;
+    return cli_usage(verb, "%s, not '%s'", wanted[option - MACHINE_JIT], value);
 }
 
 /* ---- the thread ----------------------------------------------------------------------------- */

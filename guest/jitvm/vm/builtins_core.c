@@ -160,31 +160,31 @@ static int core_bool(BUILTIN_ARGS)
 
 /* ---- failing -------------------------------------------------------------------------------- */
 
-/* Fails with the text of the value as message, cut to what an error holds. */
-static int fail_with(struct jitvm *vm, struct jitvm_value message)
+/* Fails with the text of the value as message, cut to what an error holds; with `otherwise` when
+ * there is none. */
+static int fail_with(struct jitvm *vm, struct jitvm_value message, const char *otherwise)
 {
     struct text text;
     int rc = text_of(vm, message, &text);
     if (rc < 0)
         return rc;
     int len = text.len < JITVM_MESSAGE_MAX ? (int)text.len : JITVM_MESSAGE_MAX;
-    rc = jitvm_raise(vm, JITVM_ERR_HOST, "%.*s", len, text.bytes);
+    rc = len ? jitvm_raise(vm, JITVM_ERR_HOST, "%.*s", len, text.bytes)
+             : jitvm_raise(vm, JITVM_ERR_HOST, "%s", otherwise);
     text_end(vm, &text);
     return rc;
 }
 
 static int core_error(BUILTIN_ARGS)
 {
-    return fail_with(vm, args[0]);
+    return fail_with(vm, args[0], "error without a message");
 }
 
 static int core_assert(BUILTIN_ARGS)
 {
     if (value_truthy(args[0]))
         return 0;
-    if (count > 1)
-        return fail_with(vm, args[1]);
-    return jitvm_raise(vm, JITVM_ERR_HOST, "assertion failed");
+    return fail_with(vm, count > 1 ? args[1] : jitvm_undef(), "assertion failed");
 }
 
 /* ---- time ----------------------------------------------------------------------------------- */

@@ -41,7 +41,7 @@ UNIT_INIT_SRC := $(patsubst %,guest/init-oci/%.c,spec requests cgroup_events soc
 UNIT_CLI_SRC := $(patsubst %,vmm/cli/%.c,bench_options bench_report bench_rows cli)
 # Parts of the benchmarks' report: all but its main.
 UNIT_BENCH_SRC := $(patsubst %,tests/bench/%.c,stats raw raws results text svg plot_series plot_rows \
-                  plot_curve plot_goals html style table)
+                  plot_groups plot_curve plot_goals html style table)
 GUEST_SRC := $(wildcard tests/guests/*.S)
 
 # Short lines; `make V=1` shows the commands.
@@ -190,6 +190,13 @@ $(O)/bench-clones: tests/bench/clones.c
 $(O)/bench-guest: tests/bench/guest.c Makefile
 	@mkdir -p $(@D)
 	$(call say,MUSL,$@)$(MUSLCC) $(CPPFLAGS) $(INIT_CFLAGS) $(GC) $< -o $@
+$(O)/bench-times: tests/bench/times.c Makefile
+	@mkdir -p $(@D)
+	$(call say,MUSL,$@)$(MUSLCC) $(CPPFLAGS) $(INIT_CFLAGS) $(GC) $< -o $@
+# The programs that jitvm is measured with, in C.
+$(O)/bench-jit/%: tests/bench/jitvm/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) -O2 $< -lm -o $@
 $(O)/bench-faults: tests/bench/faults.c
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -o $@
@@ -272,8 +279,9 @@ test: setup
 	@scripts/test
 
 # The whole set; `make bench PART=load` or `make bench-load` one part, QUICK=1 or N=5 fewer rounds.
-BENCH_TOOLS := $(addprefix $(O)/bench-,series ask floor floor-state pages clones guest workingset report \
-               scale-bandwidth scale-touch)
+BENCH_TOOLS := $(addprefix $(O)/bench-,series times ask floor floor-state pages clones guest workingset \
+               report scale-bandwidth scale-touch) \
+               $(patsubst tests/bench/jitvm/%.c,$(O)/bench-jit/%,$(wildcard tests/bench/jitvm/*.c))
 BENCH_PARTS := $(addprefix bench-,$(filter-out %.sh,$(notdir $(wildcard scripts/bench.d/*))))
 bench: setup
 	@$(MAKE) --no-print-directory -j$$(nproc) all guests $(BENCH_TOOLS)

@@ -356,7 +356,7 @@ static void print_verdicts(struct page *page, const struct results *r)
 static bool has_section(const struct raw *raw)
 {
     return raw->series_count + raw->ratio_count + raw->number_count + raw->stack_count +
-               raw->timeline_count + raw->curve_count >
+               raw->group_count + raw->timeline_count + raw->curve_count >
            0;
 }
 
@@ -371,6 +371,8 @@ static void print_part(struct page *page, const struct results *r, const struct 
     plot_series(page, raw);
     for (size_t i = 0; i < raw->timeline_count; i++)
         plot_timeline(page, &raw->timelines[i]);
+    for (size_t i = 0; i < raw->group_count; i++)
+        plot_groups(page, &raw->groups[i]);
     for (size_t i = 0; i < raw->stack_count; i++)
         plot_stack(page, &raw->stacks[i]);
     for (size_t i = 0; i < raw->curve_count; i++)

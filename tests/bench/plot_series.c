@@ -19,8 +19,9 @@ unsigned plot_colour(const char *id, const char *name, size_t index)
     static const struct {
         const char *word;
         unsigned colour;
-    } known[] = {{"floor", 7},   {"qemu", 1},   {"firecracker", 2}, {"cloud", 3},
-                 {"busybox", 4}, {"luajit", 5}, {"thaw", 0},        {"clone", 0}};
+    } known[] = {{"floor", 7},  {"qemu", 1},   {"firecracker", 2}, {"cloud", 3},
+                 {"joff", 6},   {"luajit", 5}, {"busybox", 4},     {"gcc", 7},
+                 {"interp", 2}, {"jitvm", 0},  {"thaw", 0},        {"clone", 0}};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strcasestr(id, known[i].word))
             return known[i].colour;
@@ -43,9 +44,10 @@ static bool are_compared(const struct raw *raw, const struct raw_series *a,
         plot_colour(a->id, a->name, 0) == plot_colour(b->id, b->name, 0))
         return false;
     for (size_t i = 0; i < raw->ratio_count; i++) {
-        const struct raw_ratio *r = &raw->ratios[i];
-        if ((strcmp(r->over, a->id) == 0 && strcmp(r->under, b->id) == 0) ||
-            (strcmp(r->over, b->id) == 0 && strcmp(r->under, a->id) == 0))
+        const struct raw_pair *p = raw->ratios[i].pairs;
+        if (raw->ratios[i].count == 1 &&
+            ((strcmp(p->over, a->id) == 0 && strcmp(p->under, b->id) == 0) ||
+             (strcmp(p->over, b->id) == 0 && strcmp(p->under, a->id) == 0)))
             return true;
     }
     return false;

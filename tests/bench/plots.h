@@ -13,6 +13,9 @@ void plot_series(struct page *page, const struct raw *raw);
 /* Bars of phases, and a table of their lengths that is the legend, too. */
 void plot_stack(struct page *page, const struct raw_rows *stack);
 
+/* A group of bars per row, from 1 to how many times it is: to the right more, to the left less. */
+void plot_groups(struct page *page, const struct raw_rows *groups);
+
 /* A line per row with its marks. */
 void plot_timeline(struct page *page, const struct raw_rows *timeline);
 

@@ -12,7 +12,8 @@
 /* What a list may hold: more than anybody measures, and no memory problem. */
 #define LIST_MAX   1000000
 #define NUMBER_MAX 1e15
-#define GOAL_MIN   1e-12
+/* Of what is divided by. */
+#define GOAL_MIN 1e-12
 
 __attribute__((format(printf, 2, 3))) static int wrong(struct thaw_error *err, const char *why, ...)
 {
@@ -155,6 +156,32 @@ static int read_series(const json_t *from, void *item, struct thaw_error *err)
     return 0;
 }
 
+static int pair_of(const json_t *from, struct raw_pair *pair, struct thaw_error *err)
+{
+    pair->over = json_string_value(json_array_get(from, 0));
+    pair->under = json_string_value(json_array_get(from, 1));
+    if (json_array_size(from) != 2 || !pair->over || !pair->under)
+        return wrong(err, "\"of\" is not a list of two ids");
+    return 0;
+}
+
+static int read_pair(const json_t *from, void *item, struct thaw_error *err)
+{
+    return pair_of(from, item, err);
+}
+
+static int read_pairs(const json_t *from, struct raw_ratio *r, struct thaw_error *err)
+{
+    const json_t *of = json_object_get(from, "of");
+    if (json_is_array(json_array_get(of, 0)))
+        return read_list(from, "of", true, sizeof(*r->pairs), read_pair, &r->pairs, &r->count, err);
+    r->pairs = calloc(1, sizeof(*r->pairs));
+    if (!r->pairs)
+        return thaw_fail(err, ENOMEM, "%s", r->key);
+    r->count = 1;
+    return pair_of(of, r->pairs, err);
+}
+
 static int read_ratio(const json_t *from, void *item, struct thaw_error *err)
 {
     struct raw_ratio *r = item;
@@ -165,14 +192,7 @@ static int read_ratio(const json_t *from, void *item, struct thaw_error *err)
         rc = read_goal(from, &r->has_goal, &r->goal, err);
     if (rc == 0)
         rc = read_better(from, &r->lower, err);
-    if (rc < 0)
-        return rc;
-    const json_t *of = json_object_get(from, "of");
-    r->over = json_string_value(json_array_get(of, 0));
-    r->under = json_string_value(json_array_get(of, 1));
-    if (json_array_size(of) != 2 || !r->over || !r->under)
-        return wrong(err, "\"of\" is not a list of two ids");
-    return 0;
+    return rc == 0 ? read_pairs(from, r, err) : rc;
 }
 
 static int read_figure(const json_t *from, void *item, struct thaw_error *err)
@@ -218,6 +238,18 @@ static int read_bar(const json_t *from, void *item, struct thaw_error *err)
     return read_row(from, item, "phases", read_phase, err);
 }
 
+static int read_times(const json_t *from, void *item, struct thaw_error *err)
+{
+    struct raw_value *v = item;
+    int rc = read_phase(from, v, err);
+    return rc == 0 && v->value < GOAL_MIN ? wrong(err, "\"value\" is not above 0") : rc;
+}
+
+static int read_group_row(const json_t *from, void *item, struct thaw_error *err)
+{
+    return read_row(from, item, "bars", read_times, err);
+}
+
 static int read_mark_row(const json_t *from, void *item, struct thaw_error *err)
 {
     return read_row(from, item, "marks", read_mark, err);
@@ -237,6 +269,11 @@ static int read_rows(const json_t *from, struct raw_rows *rows, const char *list
 static int read_stack(const json_t *from, void *item, struct thaw_error *err)
 {
     return read_rows(from, item, "bars", read_bar, err);
+}
+
+static int read_groups(const json_t *from, void *item, struct thaw_error *err)
+{
+    return read_rows(from, item, "groups", read_group_row, err);
 }
 
 static int read_timeline(const json_t *from, void *item, struct thaw_error *err)
@@ -334,6 +371,7 @@ static int read_lists(struct raw *r, struct thaw_error *err)
         {"ratios", sizeof(*r->ratios), read_ratio, &r->ratios, &r->ratio_count},
         {"numbers", sizeof(*r->numbers), read_figure, &r->numbers, &r->number_count},
         {"stacks", sizeof(*r->stacks), read_stack, &r->stacks, &r->stack_count},
+        {"groups", sizeof(*r->groups), read_groups, &r->groups, &r->group_count},
         {"timelines", sizeof(*r->timelines), read_timeline, &r->timelines, &r->timeline_count},
         {"curves", sizeof(*r->curves), read_curve, &r->curves, &r->curve_count},
         {"missing", sizeof(*r->missing), read_missing, &r->missing, &r->missing_count},
@@ -385,6 +423,13 @@ static void free_rows(struct raw_rows *rows, size_t count)
     free(rows);
 }
 
+static void free_ratios(struct raw *raw)
+{
+    for (size_t i = 0; i < raw->ratio_count; i++)
+        free(raw->ratios[i].pairs);
+    free(raw->ratios);
+}
+
 static void free_curves(struct raw *raw)
 {
     for (size_t i = 0; i < raw->curve_count; i++) {
@@ -402,9 +447,10 @@ void raw_free(struct raw *raw)
         free(raw->series[i].sorted);
     }
     free(raw->series);
-    free(raw->ratios);
+    free_ratios(raw);
     free(raw->numbers);
     free_rows(raw->stacks, raw->stack_count);
+    free_rows(raw->groups, raw->group_count);
     free_rows(raw->timelines, raw->timeline_count);
     free_curves(raw);
     free(raw->missing);

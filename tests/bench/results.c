@@ -32,7 +32,13 @@ static const struct {
     {"pool_reset_over_replace", "reset of a clone to its replacement", "", "pool", 0},
     {"pool_host_share_over_restore", "host's share of a claim to a restore's", "", "pool", 0},
     {"jit_geomean_over_luajit", "jitvm to LuaJIT", "", "jit", 0},
-    {"interp_geomean_over_luajit_joff", "jitvm's interpreter to LuaJIT's", "", "jit", 0},
+    {"jit_calls_over_luajit", "jitvm to LuaJIT, calls alone", "", "jit", 1.5},
+    {"jit_over_gcc_geomean", "jitvm to gcc -O2", "", "jit", 0},
+    {"interp_geomean_over_luajit_joff", "jitvm's interpreter to LuaJIT's", "", "jit", 1.5},
+    {"jit_compile_us_p50", "compiling a function, median", "us", "jit", 100},
+    {"jit_start_ms", "jitvm, spawn to first byte", "ms", "jit", 1},
+    {"jit_binary_kib", "size of jitvm", "KiB", "jit", 700},
+    {"jit_hello_rss_kib", "memory of jitvm saying hello", "KiB", "jit", 2048},
     {"jit_lookup_ns_p50", "lookup of compiled code, median", "ns", "jit", 0},
 };
 
@@ -93,32 +99,59 @@ static int find_operand(const struct results *r, const struct raw *raw, const ch
     return 0;
 }
 
-static int make_ratio(const struct results *r, const struct raw *raw, const struct raw_ratio *of,
-                      struct figure *f, struct thaw_error *err)
+static int find_pair(const struct results *r, const struct raw *raw, const char *key,
+                     const struct raw_pair *of, struct sample_pair *samples, double *ratio,
+                     struct thaw_error *err)
 {
     const struct raw *over_in, *under_in;
     const struct raw_series *over, *under;
-    int rc = find_operand(r, raw, of->key, of->over, &over_in, &over, err);
+    int rc = find_operand(r, raw, key, of->over, &over_in, &over, err);
     if (rc == 0)
-        rc = find_operand(r, raw, of->key, of->under, &under_in, &under, err);
+        rc = find_operand(r, raw, key, of->under, &under_in, &under, err);
     if (rc < 0)
         return rc;
     size_t n = over->summary.n, m = under->summary.n;
+    *samples =
+        (struct sample_pair){{over->values, n}, {under->values, m}, over_in == under_in && n == m};
+    *ratio = over->summary.p50 / under->summary.p50;
+    return 0;
+}
+
+static size_t fewest(const struct sample_pair *pairs, size_t count)
+{
+    size_t n = SIZE_MAX;
+    for (size_t i = 0; i < count; i++) {
+        n = pairs[i].over.n < n ? pairs[i].over.n : n;
+        n = pairs[i].under.n < n ? pairs[i].under.n : n;
+    }
+    return n;
+}
+
+static int make_ratio(const struct results *r, const struct raw *raw, const struct raw_ratio *of,
+                      struct figure *f, struct thaw_error *err)
+{
+    cleanup_free struct sample_pair *pairs = calloc(of->count, sizeof(*pairs));
+    cleanup_free double *ratios = calloc(of->count, sizeof(*ratios));
+    if (!pairs || !ratios)
+        return thaw_fail(err, ENOMEM, "%s", of->key);
+    for (size_t i = 0; i < of->count; i++) {
+        int rc = find_pair(r, raw, of->key, &of->pairs[i], &pairs[i], &ratios[i], err);
+        if (rc < 0)
+            return rc;
+    }
     *f = (struct figure){.key = of->key,
                          .name = of->name,
                          .unit = "",
-                         .value = over->summary.p50 / under->summary.p50,
+                         .value = stats_geomean(ratios, of->count),
                          .is_ratio = true,
-                         .n = n < m ? n : m,
+                         .n = fewest(pairs, of->count),
                          .has_goal = of->has_goal,
                          .lower = of->lower,
                          .goal = of->goal,
                          .from = raw};
-    bool paired = over_in == under_in && n == m;
-    if (!stats_ratio_interval((struct samples){over->values, n}, (struct samples){under->values, m},
-                              paired, &f->interval))
-        return thaw_fail(err, ENOMEM, "%s", of->key);
-    return 0;
+    return stats_geomean_interval(pairs, of->count, &f->interval)
+               ? 0
+               : thaw_fail(err, ENOMEM, "%s", of->key);
 }
 
 static struct figure number_figure(const struct raw *raw, const struct raw_number *of)
@@ -255,8 +288,6 @@ static const char *own_reason(const struct results *r, size_t index, char buffer
     const char *part = asked[index].part;
     if (strcmp(part, "pool") == 0)
         return "the warm pool is not there yet";
-    if (strcmp(part, "jit") == 0)
-        return "the jitvm is not there yet";
     (void)snprintf(buffer, REASON_MAX,
                    part_ran(r, part) ? "raw/%s.json does not have it"
                                      : "no raw/%s.json: that part was not run",

@@ -128,18 +128,78 @@ static double resample(struct ranked *over, struct ranked *under, bool paired, u
     return take_median(over) / take_median(under);
 }
 
-bool stats_ratio_interval(struct samples over, struct samples under, bool paired,
-                          struct interval *out)
+double stats_geomean(const double *values, size_t count)
 {
-    cleanup(ranked_free) struct ranked a = {0}, b = {0};
-    cleanup_free double *ratios = calloc(RESAMPLES, sizeof(*ratios));
-    if (!ratios || !ranked_make(&a, over) || !ranked_make(&b, under))
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += log(values[i]);
+    return count == 1 ? values[0] : exp(sum / (double)count);
+}
+
+/* One pair as it is drawn from. */
+struct drawn_pair {
+    struct ranked over, under;
+    bool paired;
+};
+
+struct drawn_pairs {
+    struct drawn_pair *list;
+    double *ratios; /* of one resample */
+    size_t count;
+};
+
+static void drawn_pairs_free(struct drawn_pairs *pairs)
+{
+    for (size_t i = 0; pairs->list && i < pairs->count; i++) {
+        ranked_free(&pairs->list[i].over);
+        ranked_free(&pairs->list[i].under);
+    }
+    free(pairs->list);
+    free(pairs->ratios);
+}
+
+static bool drawn_pairs_make(struct drawn_pairs *pairs, const struct sample_pair *from,
+                             size_t count)
+{
+    *pairs = (struct drawn_pairs){.list = calloc(count, sizeof(*pairs->list)),
+                                  .ratios = calloc(count, sizeof(*pairs->ratios)),
+                                  .count = count};
+    bool made = pairs->list && pairs->ratios;
+    for (size_t i = 0; made && i < count; i++) {
+        pairs->list[i].paired = from[i].paired;
+        made = ranked_make(&pairs->list[i].over, from[i].over) &&
+               ranked_make(&pairs->list[i].under, from[i].under);
+    }
+    return made;
+}
+
+static double resample_all(struct drawn_pairs *pairs, uint64_t *random)
+{
+    for (size_t i = 0; i < pairs->count; i++) {
+        struct drawn_pair *pair = &pairs->list[i];
+        pairs->ratios[i] = resample(&pair->over, &pair->under, pair->paired, random);
+    }
+    return stats_geomean(pairs->ratios, pairs->count);
+}
+
+bool stats_geomean_interval(const struct sample_pair *pairs, size_t count, struct interval *out)
+{
+    cleanup(drawn_pairs_free) struct drawn_pairs drawn = {0};
+    cleanup_free double *means = calloc(RESAMPLES, sizeof(*means));
+    if (!means || !drawn_pairs_make(&drawn, pairs, count))
         return false;
     uint64_t random = SEED;
     for (size_t i = 0; i < RESAMPLES; i++)
-        ratios[i] = resample(&a, &b, paired, &random);
-    stats_sort(ratios, RESAMPLES);
-    *out = (struct interval){stats_nearest_rank(ratios, RESAMPLES, 2.5),
-                             stats_nearest_rank(ratios, RESAMPLES, 97.5)};
+        means[i] = resample_all(&drawn, &random);
+    stats_sort(means, RESAMPLES);
+    *out = (struct interval){stats_nearest_rank(means, RESAMPLES, 2.5),
+                             stats_nearest_rank(means, RESAMPLES, 97.5)};
     return true;
+}
+
+bool stats_ratio_interval(struct samples over, struct samples under, bool paired,
+                          struct interval *out)
+{
+    const struct sample_pair pair = {over, under, paired};
+    return stats_geomean_interval(&pair, 1, out);
 }

@@ -37,4 +37,17 @@ struct summary stats_summary(const double *sorted, size_t n);
 bool stats_ratio_interval(struct samples over, struct samples under, bool paired,
                           struct interval *out);
 
+/* Two series of a ratio; `paired` as above. */
+struct sample_pair {
+    struct samples over, under;
+    bool paired;
+};
+
+/* The same of the geometric mean of `count` such ratios, at least 1, each of them drawn on its own.
+ */
+bool stats_geomean_interval(const struct sample_pair *pairs, size_t count, struct interval *out);
+
+/* The geometric mean of `count` values above 0, at least 1. Of one it is that value. */
+double stats_geomean(const double *values, size_t count);
+
 #endif

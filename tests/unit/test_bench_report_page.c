@@ -70,6 +70,8 @@ Test(bench_results, ratios_numbers_and_series_are_in_one_flat_object)
     cr_assert(number_of(&f.results, "load_ms_p99") == 3.04);
     cr_assert(number_of(&f.results, "thaw_boot_p95") == 2210);
     cr_assert(number_of(&f.results, "floor_load_n") == 10);
+    cr_assert_float_eq(number_of(&f.results, "jit_geomean_over_luajit"), 2, 1e-9); /* 1/2, 8 */
+    cr_assert(number_of(&f.results, "jit_geomean_over_luajit_n") == 3);
     cr_assert(number_of(&f.results, "clone_private_kib") == 568);
     const char *key;
     json_t *value;
@@ -94,7 +96,13 @@ Test(bench_results, every_figure_that_is_asked_for_is_there_or_has_a_reason)
                                        "pool_reset_over_replace",
                                        "pool_host_share_over_restore",
                                        "jit_geomean_over_luajit",
+                                       "jit_calls_over_luajit",
+                                       "jit_over_gcc_geomean",
                                        "interp_geomean_over_luajit_joff",
+                                       "jit_compile_us_p50",
+                                       "jit_start_ms",
+                                       "jit_binary_kib",
+                                       "jit_hello_rss_kib",
                                        "jit_lookup_ns_p50"};
     struct fixture f;
     make_example(&f);
@@ -198,7 +206,7 @@ Test(bench_page, the_page_needs_nothing_but_itself_and_every_drawing_says_what_i
     cr_expect_null(strstr(page, "<of 2"), "the CPU's name is escaped");
     cr_expect_not_null(strstr(page, "&lt;of 2 &amp; more&gt;"));
     size_t drawings = count_of(page, "<svg ");
-    cr_expect_eq(drawings, 6); /* goals, boot, marks, load, phases, curve */
+    cr_expect_eq(drawings, 9); /* goals, boot, marks, load, phases, fib, sieve, groups, curve */
     cr_expect_eq(count_of(page, "</desc>"), drawings);
     cr_expect_eq(count_of(page, "role=\"img\""), drawings);
     cr_expect_eq(count_of(page, "<table"), count_of(page, "</table>"));
@@ -223,8 +231,28 @@ Test(bench_page, a_ratio_puts_both_programs_on_one_axis)
     free_example(&f);
 }
 
+Test(bench_page, a_group_of_bars_has_a_legend_and_is_told_in_words)
+{
+    struct fixture f;
+    make_example(&f);
+    char *page = written(html_write, &f.results);
+    const char *groups = strstr(page, "<strong>Processor time</strong>, times gcc -O2");
+    cr_assert_not_null(groups);
+    const char *end = strstr(groups, "</figure>");
+    const char *legend = strstr(groups, "<i class=\"swatch c0\"></i>jitvm</span>");
+    const char *words = strstr(groups, "sieve: jitvm 4.000, LuaJIT 0.500. ");
+    cr_expect(legend && legend < end);
+    cr_expect(words && words < end);
+    cr_expect_eq(count_of(groups, "<rect class=\"phase c0\"") -
+                     count_of(end, "<rect class=\"phase c0\""),
+                 2);
+    free(page);
+    free_example(&f);
+}
+
 Test(bench_page, a_program_has_the_same_colour_everywhere)
 {
+    cr_expect_neq(plot_colour("jit_fib_joff", "", 0), plot_colour("jit_fib_luajit", "", 0));
     cr_expect_eq(plot_colour("thaw_boot", "thaw run", 5), plot_colour("thaw_load", "x", 0));
     cr_expect_eq(plot_colour("qemu", "", 0), plot_colour("b", "QEMU microvm", 3));
     cr_expect_neq(plot_colour("thaw", "", 0), plot_colour("qemu", "", 0));

@@ -28,10 +28,11 @@ Test(bench_raw, the_example_is_read_in_the_order_of_the_report)
     struct raws raws = {0};
     struct thaw_error err = {0};
     cr_assert_eq(raws_read("tests/bench/example/raw", &raws, &err), 0, "%s", err.message);
-    cr_assert_eq(raws.count, 3);
+    cr_assert_eq(raws.count, 4);
     cr_assert_str_eq(raws.list[0].part, "boot");
     cr_assert_str_eq(raws.list[1].part, "load");
-    cr_assert_str_eq(raws.list[2].part, "scale-memory");
+    cr_assert_str_eq(raws.list[2].part, "jit");
+    cr_assert_str_eq(raws.list[3].part, "scale-memory");
     const struct raw_series *thaw = raw_find_series(&raws.list[0], "thaw_boot");
     cr_assert_not_null(thaw);
     cr_assert(thaw->values[0] == 1841 && thaw->sorted[0] == 1764 && thaw->summary.n == 7);
@@ -63,10 +64,29 @@ Test(bench_raw, points_come_in_the_order_of_x)
     raw_free(&raw);
 }
 
-#define SERIES(rest)  HEAD "\"series\":[{" rest "}]}"
-#define CURVE(rest)   HEAD "\"curves\":[{\"title\":\"t\",\"x\":\"x\",\"y\":\"y\"," rest "}]}"
-#define RATIO(rest)   HEAD "\"ratios\":[{\"key\":\"k\"," rest "}]}"
-#define NUMBER(rest)  HEAD "\"numbers\":[{\"key\":\"k\"," rest "}]}"
+Test(bench_raw, a_ratio_is_of_one_pair_or_of_several)
+{
+    struct raw raw;
+    struct thaw_error err = {0};
+    cr_assert_eq(read_text(HEAD "\"ratios\":[{\"key\":\"a\",\"of\":[\"x\",\"y\"]},"
+                                "{\"key\":\"b\",\"of\":[[\"x\",\"y\"],[\"y\",\"z\"]]}]}",
+                           &raw, &err),
+                 0, "%s", err.message);
+    cr_assert_eq(raw.ratios[0].count, 1);
+    cr_assert_str_eq(raw.ratios[0].pairs[0].under, "y");
+    cr_assert_eq(raw.ratios[1].count, 2);
+    cr_assert_str_eq(raw.ratios[1].pairs[1].over, "y");
+    cr_assert_str_eq(raw.ratios[1].pairs[1].under, "z");
+    raw_free(&raw);
+}
+
+#define SERIES(rest) HEAD "\"series\":[{" rest "}]}"
+#define CURVE(rest)  HEAD "\"curves\":[{\"title\":\"t\",\"x\":\"x\",\"y\":\"y\"," rest "}]}"
+#define RATIO(rest)  HEAD "\"ratios\":[{\"key\":\"k\"," rest "}]}"
+#define NUMBER(rest) HEAD "\"numbers\":[{\"key\":\"k\"," rest "}]}"
+#define GROUP(bars)                                                                                \
+    HEAD "\"groups\":[{\"title\":\"t\",\"unit\":\"u\",\"groups\":[{\"name\":\"g\",\"bars\":[" bars \
+         "]}]}]}"
 #define STACK(phases) HEAD "\"stacks\":[{\"title\":\"t\",\"unit\":\"ms\",\"bars\":[" phases "]}]}"
 
 static const struct {
@@ -94,11 +114,15 @@ static const struct {
     {SERIES("\"id\":\"a\",\"unit\":\"ms\",\"better\":\"more\",\"samples\":[1]"), "\"better\""},
     {SERIES("\"id\":\"<b>\",\"unit\":\"ms\",\"samples\":[1]"), "\"id\" has more in it"},
     {RATIO("\"of\":[\"a\"]"), "\"of\" is not a list of two ids"},
+    {RATIO("\"of\":[[\"a\",\"b\"],[\"a\"]]"), "of[1]: \"of\" is not a list of two ids"},
+    {RATIO("\"of\":[[\"a\",\"b\"],7]"), "of[1]: \"of\" is not a list of two ids"},
     {RATIO("\"of\":\"ab\""), "\"of\" is not a list of two ids"},
     {RATIO("\"of\":[\"a\",\"b\"],\"goal\":\"1\""), "\"goal\" is not a number"},
     {RATIO("\"of\":[\"a\",\"b\"],\"goal\":0"), "\"goal\" is not above 0"},
     {NUMBER("\"value\":1,\"goal\":5e-324"), "\"goal\" is not above 0"},
     {NUMBER("\"value\":\"1\""), "\"value\" is not a number"},
+    {GROUP(""), "\"bars\" is empty"},
+    {GROUP("{\"name\":\"b\",\"value\":0}"), "\"value\" is not above 0"},
     {STACK(""), "\"bars\" is empty"},
     {STACK("{\"name\":\"b\",\"phases\":[{\"name\":\"p\",\"value\":-1}]}"), "negative"},
     {STACK("{\"name\":\"b\",\"phases\":[]}"), "bars[0]: \"phases\" is empty"},

@@ -72,6 +72,35 @@ Test(bench_stats, noise_that_both_share_cancels_only_when_rounds_are_paired)
     cr_assert(independent.high - independent.low > 0.3);
 }
 
+Test(bench_stats, a_geometric_mean_of_twice_and_half_is_one)
+{
+    const double ratios[] = {2, 0.5}, one[] = {0.3};
+    cr_assert_float_eq(stats_geomean(ratios, 2), 1, 1e-12);
+    cr_assert(stats_geomean(one, 1) == 0.3);
+    const double ones[] = {1, 1, 1}, twos[] = {2, 2, 2};
+    const struct sample_pair pairs[] = {{{twos, 3}, {ones, 3}, true},
+                                        {{ones, 3}, {twos, 3}, false}};
+    struct interval i;
+    cr_assert(stats_geomean_interval(pairs, 2, &i));
+    cr_assert(fabs(i.low - 1) < 1e-12 && fabs(i.high - 1) < 1e-12);
+}
+
+Test(bench_stats, the_interval_of_a_mean_of_many_ratios_is_narrower_than_of_one)
+{
+    double over[20], under[20];
+    for (size_t i = 0; i < 20; i++) {
+        under[i] = 10 + (double)(i * 7 % 20);
+        over[i] = 10 + (double)(i * 13 % 20);
+    }
+    struct sample_pair pairs[9];
+    for (size_t i = 0; i < 9; i++)
+        pairs[i] = (struct sample_pair){{over, 20}, {under, 20}, false};
+    struct interval many, one = interval_of(over, 20, under, 20, false);
+    cr_assert(stats_geomean_interval(pairs, 9, &many));
+    cr_assert(many.low <= 1 && 1 <= many.high);
+    cr_assert_lt(many.high - many.low, (one.high - one.low) / 2);
+}
+
 Test(bench_stats, the_interval_is_about_as_wide_as_theory_says)
 {
     /* The median of n samples that are spread evenly over [0, 1] has a deviation of 1 / 2 sqrt(n):

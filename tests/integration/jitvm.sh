@@ -160,11 +160,12 @@ test_jitvm_output_that_fails_is_an_error() {
     expect_status 77
 }
 
-# Also where this runs in the background, with the signal ignored.
+# Also where this runs in the background, with the signal ignored. In the foreground, timeout sends
+# one signal; otherwise it sends another to the process group.
 interrupted() {
     status=0
-    env --default-signal=INT timeout --preserve-status -s INT -k 5 0.3 "$build/jitvm" run p.jv \
-        >"$work/out" 2>"$work/err" || status=$?
+    env --default-signal=INT timeout --foreground --preserve-status -s INT -k 5 0.3 \
+        "$build/jitvm" run p.jv >"$work/out" 2>"$work/err" || status=$?
     expect_error 72 interrupted
 }
 
@@ -295,6 +296,32 @@ test_jitvm_an_output_file_appears_whole_or_not_at_all() {
     expect_status 0
     [ -c /dev/null ] || fail "/dev/null is no device any more"
     ! ls p.jvc.* 2>/dev/null || fail "a temporary file is left"
+}
+
+test_jitvm_dumps_go_to_stderr() {
+    program "$fib"' say(fib(15));'
+    jitvm run --dump=code,ir,asm p.jv
+    expect_status 0
+    expect_out 610
+    expect_err_has "fib"
+    [ "$(wc -l <"$work/err")" -gt 10 ] || fail "no dump"
+    jitvm run --jit=off --dump=code p.jv
+    expect_out 610
+    expect_err_has "fib"
+}
+
+test_jitvm_names_compiled_functions_for_perf() {
+    program "$fib"' say(fib(15)); eprint(readall());'
+    mkfifo "$work/fifo"
+    "$build/jitvm" run --perf-map --gdb p.jv <"$work/fifo" >"$work/out" 2>"$work/err" &
+    local map=/tmp/perf-$!.map
+    exec 3>"$work/fifo"
+    wait_for "$map" fib
+    exec 3>&-
+    wait $! || fail "the run"
+    expect_out 610
+    grep -q '^[0-9a-f]* [0-9a-f]* .*fib' "$map" || fail "the map"
+    rm -f "$map"
 }
 
 # ---- figures ----------------------------------------------------------------------------------

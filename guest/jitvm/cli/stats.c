@@ -85,17 +85,20 @@ struct figure {
     uint64_t value;
 };
 
-/* The median of the times that functions took to compile. */
-static int compile_median(const struct jitvm *vm, uint64_t *out)
+/* How long functions took to compile, the shortest first. */
+struct compile_times {
+    uint64_t *ns;
+    size_t count;
+};
+
+static int take_compile_times(const struct jitvm *vm, struct compile_times *out)
 {
-    size_t count = jitvm_compile_times(vm, NULL, 0);
-    uint64_t *ns = malloc((count + 1) * sizeof(*ns));
-    if (!ns)
+    out->count = jitvm_compile_times(vm, NULL, 0);
+    out->ns = malloc((out->count + 1) * sizeof(*out->ns));
+    if (!out->ns)
         return cli_fail(JITVM_ERR_MEMORY, "stats: no memory");
-    jitvm_compile_times(vm, ns, count);
-    timing_sort(ns, count);
-    *out = timing_median(ns, count);
-    free(ns);
+    jitvm_compile_times(vm, out->ns, out->count);
+    timing_sort(out->ns, out->count);
     return CLI_OK;
 }
 
@@ -105,21 +108,25 @@ static void print_table(const struct figure *figures, size_t count)
         printf("%-38s %12" PRIu64 "\n", figures[i].text, figures[i].value);
 }
 
-static void print_json(const char *program, const struct figure *figures, size_t count)
+static void print_json(const char *program, const struct figure *figures, size_t count,
+                       const struct compile_times *times)
 {
     printf("{\"program\": ");
     cli_json_string(program);
     for (size_t i = 0; i < count; i++)
         printf(", \"%s\": %" PRIu64, figures[i].name, figures[i].value);
-    puts("}");
+    printf(", \"compile_ns\": [");
+    for (size_t i = 0; i < times->count; i++)
+        printf("%s%" PRIu64, i ? ", " : "", times->ns[i]);
+    puts("]}");
 }
 
 static int print_figures(const struct stats *stats, const struct jitvm *vm, uint64_t run_ns)
 {
     struct jitvm_stats s;
-    uint64_t median = 0;
+    struct compile_times times;
     jitvm_stats(vm, &s);
-    int status = compile_median(vm, &median);
+    int status = take_compile_times(vm, &times);
     if (status != 0)
         return status;
     const struct figure figures[] = {
@@ -132,7 +139,7 @@ static int print_figures(const struct stats *stats, const struct jitvm *vm, uint
         {"refused", "functions not compiled, refused", s.refused},
         {"native_bytes", "bytes of machine code", s.native_bytes},
         {"compile_ns_total", "time of compiling, ns", s.compile_ns_total},
-        {"compile_p50_ns", "  of one function, median", median},
+        {"compile_p50_ns", "  of one function, median", timing_median(times.ns, times.count)},
         {"compile_ns_max", "  of one function, longest", s.compile_ns_max},
         {"entries", "entries to compiled code", s.entries},
         {"entry_misses", "  refused by the kinds of arguments", s.entry_misses},
@@ -142,9 +149,10 @@ static int print_figures(const struct stats *stats, const struct jitvm *vm, uint
     };
     size_t count = sizeof(figures) / sizeof(figures[0]);
     if (stats->json)
-        print_json(input_name(stats->file), figures, count);
+        print_json(input_name(stats->file), figures, count, &times);
     else
         print_table(figures, count);
+    free(times.ns);
     return cli_flush(CLI_OK);
 }
 

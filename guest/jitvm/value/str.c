@@ -2,6 +2,8 @@
 /* Strings: made, appended to, compared, hashed. See str.h. */
 #include "guest/jitvm/value/str.h"
 
+#include "guest/jitvm/value/bytes.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +19,7 @@ static void str_init(struct jitvm_str *str, uint32_t refs, const void *bytes, si
     str->len = len;
     str->hash = 0;
     if (bytes && len)
-        memcpy(str->bytes, bytes, len);
+        bytes_copy(str->bytes, bytes, len);
 }
 
 struct jitvm_str *str_new(struct heap *heap, const void *bytes, size_t len)
@@ -73,8 +75,8 @@ static struct jitvm_str *append_to_copy(struct heap *heap, struct jitvm_str *a, 
 {
     struct jitvm_str *sum = str_new(heap, NULL, a->len + len);
     if (sum) {
-        memcpy(sum->bytes, a->bytes, a->len);
-        memcpy(sum->bytes + a->len, b, len);
+        bytes_copy(sum->bytes, a->bytes, a->len);
+        bytes_copy(sum->bytes + a->len, b, len);
     }
     object_release(heap, &a->object);
     return sum;
@@ -91,7 +93,7 @@ static struct jitvm_str *append_after_growing(struct heap *heap, struct jitvm_st
         object_release(heap, &a->object);
         return NULL;
     }
-    memcpy(grown->bytes + grown->len, inside ? grown->bytes + offset : b, len);
+    bytes_copy(grown->bytes + grown->len, inside ? grown->bytes + offset : b, len);
     grown->len += len;
     grown->hash = 0;
     return grown;
@@ -110,7 +112,7 @@ struct jitvm_str *str_append(struct heap *heap, struct jitvm_str *a, const void 
     if (len > a->room - a->len)
         return append_after_growing(heap, a, b, len);
 
-    memcpy(a->bytes + a->len, b, len);
+    bytes_copy(a->bytes + a->len, b, len);
     a->len += len;
     a->hash = 0;
     return a;

@@ -78,20 +78,33 @@ static struct jitvm_str *left_side(OP_ARGS_DECL)
     return str;
 }
 
+static int give_joined(struct jitvm *vm, struct insn *ip, struct jitvm_value *base,
+                       struct jitvm_str *left, const char *bytes, size_t len)
+{
+    struct jitvm_str *both = left ? str_append(&vm->heap, left, bytes, len) : NULL;
+    if (!both)
+        return vm_raise_heap(vm);
+    cell_set(vm, &base[ip->a], (struct jitvm_value){.kind = JITVM_STR, .as.str = both});
+    return 0;
+}
+
 int op_CONCAT(OP_ARGS_DECL)
 {
+    char room[NUMBER_TEXT_MAX];
+    size_t len;
+    if (!value_on_heap(base[ip->c])) {
+        const char *bytes = value_text(&base[ip->c], room, &len);
+        return give_joined(vm, ip, base, left_side(vm, ip, base, slots), bytes, len);
+    }
     /* First the right side: it may be the same slot as the left one. */
     struct jitvm_str *right = value_to_str(&vm->heap, base[ip->c]);
     if (!right)
         return vm_raise_heap(vm);
     op_used(vm, base, ip->u, slots);
     struct jitvm_str *left = left_side(vm, ip, base, slots);
-    struct jitvm_str *both = left ? str_append(&vm->heap, left, right->bytes, right->len) : NULL;
+    int rc = give_joined(vm, ip, base, left, right->bytes, right->len);
     object_release(&vm->heap, &right->object);
-    if (!both)
-        return vm_raise_heap(vm);
-    cell_set(vm, &base[ip->a], (struct jitvm_value){.kind = JITVM_STR, .as.str = both});
-    return 0;
+    return rc;
 }
 
 int op_LEN(OP_ARGS_DECL)

@@ -118,13 +118,13 @@ STAYS(a_step_and_a_branch_that_goes_on,
 
 #define WHILE(body)                                                                                \
     "Jump C\nB: " body "GetSlot i\nInc\nSetSlot i\nC: GetSlot i\nInt 9\nLt\nJumpIfTrue "           \
-                       "B\nReturn\n"
+    "B\nReturn\n"
 #define FOR(body)                                                                                  \
     "GetSlot i\nInt 9\nLt\nJumpIfFalse E\nB: " body                                                \
     "GetSlot i\nInc\nSetSlot i\nGetSlot i\nInt 9\nLt\nJumpIfTrue B\nE: Return\n"
 #define TOP_TESTED(body)                                                                           \
     "H: GetSlot i\nInt 9\nLt\nJumpIfFalse E\n" body "GetSlot i\nInc\nSetSlot i\nJump H\nE: "       \
-                                                    "Return\n"
+    "Return\n"
 #define SUM    "GetSlot s\nGetSlot i\nAdd\nSetSlot s\n"
 #define CONCAT "TakeSlot s\nConst \"x\"\nConcat\nSetSlot s\n"
 #define PUSH   "GetSlot i\nPushPath slot a, 0\n"

@@ -82,6 +82,8 @@ static kind_set seen_at(const struct flow *f, uint32_t at)
     case CODE_GETG:
         return seen ? seen : (kind_set)(1u << f->vm->globals[insn->u].kind);
     case CODE_INDEX:
+    case CODE_INDEXV:
+    case CODE_INDEX2:
     case CODE_GETPATH:
         return seen;
     default:
@@ -96,6 +98,8 @@ bool kinds_unseen(const struct flow *f, uint32_t at)
     case CODE_CALLB:
     case CODE_GETG:
     case CODE_INDEX:
+    case CODE_INDEXV:
+    case CODE_INDEX2:
     case CODE_GETPATH:
         return !f->generic && !(f->slow && f->slow[at]) && !seen_at(f, at);
     default:
@@ -193,9 +197,12 @@ kind_set kinds_written(const struct flow *f, uint32_t at, const kind_set *kinds)
     case CODE_INCJLT_RK_BACK:
         return arithmetic(kinds[insn->a], KINDS_INT);
     case CODE_SETIDX:
+    case CODE_SETIDX2:
         return kinds[insn->a] == KINDS_ARRAY || kinds[insn->a] == KINDS_HASH ? kinds[insn->a]
                                                                             : KINDS_ALL;
     case CODE_INDEX:
+    case CODE_INDEXV:
+    case CODE_INDEX2:
     case CODE_GETG:
     case CODE_GETPATH:
     case CODE_CALL:

@@ -13,7 +13,7 @@ static struct cold *cold_whole(struct emit *e)
     struct operands o;
     operands_of(e->f->code, e->at, &o);
     uint32_t after = 0;
-    if (o.writes >= 0 && kinds_single(e->written))
+    if (kinds_single(e->written))
         after = exit_number_after(e);
     struct cold *c = cold_add(e, COLD_OP);
     if (!c)
@@ -21,8 +21,8 @@ static struct cold *cold_whole(struct emit *e)
     for (unsigned i = 0; i < o.read_count; i++)
         if (kinds_rep(e->kinds[o.reads[i]]) != REP_BOXED)
             c->boxings[c->boxing_count++] = boxing_before(e, o.reads[i]);
-    c->boxings[3].place = -1;
-    if (e->f->code->ops[e->at] == CODE_SETIDX || o.writes < 0)
+    if (code_op_format(e->f->code->ops[e->at]) == CODE_FMT_SSS ||
+        code_op_format(e->f->code->ops[e->at]) == CODE_FMT_SSSXS)
         return c;
     c->reg = (uint16_t)o.writes;
     c->written = e->written;
@@ -30,7 +30,7 @@ static struct cold *cold_whole(struct emit *e)
     enum rep rep = kinds_rep(e->written);
     if (rep == REP_INT || rep == REP_FLOAT) {
         int place = place_after(e, c->reg, rep == REP_FLOAT);
-        c->boxings[3].place = (int8_t)(place >= 0 && rep == REP_FLOAT ? place + 16 : place);
+        c->place = (int8_t)(place >= 0 && rep == REP_FLOAT ? place + 16 : place);
     }
     return c;
 }
@@ -43,16 +43,29 @@ static void check_kind(struct emit *e, uint32_t reg, kind_set want, struct asm_l
     x86_jcc(e->a, X86_NE, otherwise);
 }
 
-/* rax: the array; the index, which is inside, in the register returned. */
+/* rax is an array: the index, which is inside, in the register returned. */
+static enum x86_reg check_inside(struct emit *e, uint32_t index, struct asm_label otherwise)
+{
+    enum x86_reg at = use_int(e, index, X86_RCX);
+    x86_alu_rm(e->a, X86_CMP, X86_W64, at, ARRAY_FIELD(len));
+    x86_jcc(e->a, X86_AE, otherwise);
+    return at;
+}
+
+/* rax becomes the array. */
 static enum x86_reg check_index(struct emit *e, uint32_t array, uint32_t index,
                                 struct asm_label otherwise)
 {
     check_kind(e, array, KINDS_ARRAY, otherwise);
     x86_mov_rm(e->a, X86_W64, X86_RAX, cell_payload(array));
-    enum x86_reg at = use_int(e, index, X86_RCX);
-    x86_alu_rm(e->a, X86_CMP, X86_W64, at, ARRAY_FIELD(len));
-    x86_jcc(e->a, X86_AE, otherwise);
-    return at;
+    return check_inside(e, index, otherwise);
+}
+
+/* May the array at rax be changed in place? */
+static void check_mine(struct emit *e, struct asm_label otherwise)
+{
+    x86_alu_mi(e->a, X86_CMP, X86_W32, x86_at(X86_RAX, 0), 1);
+    x86_jcc(e->a, X86_NE, otherwise);
 }
 
 static void check_element(struct emit *e, enum array_element element, struct asm_label otherwise)
@@ -142,17 +155,32 @@ void emit_values(struct emit *e, const struct cold *c)
     x86_jmp(e->a, c->back);
 }
 
-static bool emit_index(struct emit *e)
+/* rax, an array of rows: becomes the row at the index. */
+static void go_to_row(struct emit *e, enum x86_reg at, struct asm_label otherwise)
+{
+    check_element(e, ARRAY_VALUE, otherwise);
+    address_of_value(e, at);
+    x86_alu_mi(e->a, X86_CMP, X86_W32, x86_at(X86_RAX, 0), JITVM_ARRAY);
+    x86_jcc(e->a, X86_NE, otherwise);
+    x86_mov_rm(e->a, X86_W64, X86_RAX, x86_at(X86_RAX, 8));
+}
+
+static bool emit_index(struct emit *e, bool rows)
 {
     const struct insn *insn = &e->f->code->insns[e->at];
     if (!(e->kinds[insn->b] & KINDS_ARRAY) || e->kinds[insn->u] != KINDS_INT ||
-        kinds_rep(e->written) == REP_NONE || e->written == KINDS_BOOL)
+        (rows && e->kinds[insn[1].a] != KINDS_INT) || kinds_rep(e->written) == REP_NONE ||
+        e->written == KINDS_BOOL)
         return false;
     struct cold *c = cold_whole(e);
     if (!c)
         return true;
     struct asm_label otherwise = c->label, back = c->back;
     enum x86_reg at = check_index(e, insn->b, insn->u, otherwise);
+    if (rows) {
+        go_to_row(e, at, otherwise);
+        at = check_inside(e, insn[1].a, otherwise);
+    }
     if (kinds_rep(e->written) == REP_BOXED)
         read_value(e, at, otherwise);
     else
@@ -163,27 +191,32 @@ static bool emit_index(struct emit *e)
 
 /* ---- writing ------------------------------------------------------------------------------------------- */
 
-static bool emit_set_index(struct emit *e)
+static bool emit_set_index(struct emit *e, bool rows)
 {
     const struct insn *insn = &e->f->code->insns[e->at];
-    kind_set value = e->kinds[insn->u];
+    uint32_t source = rows ? insn[1].a : insn->u;
+    kind_set value = e->kinds[source];
     if (!(e->kinds[insn->a] & KINDS_ARRAY) || e->kinds[insn->b] != KINDS_INT ||
-        (value != KINDS_INT && value != KINDS_FLOAT))
+        (rows && e->kinds[insn->u] != KINDS_INT) || (value != KINDS_INT && value != KINDS_FLOAT))
         return false;
     struct cold *c = cold_whole(e);
     if (!c)
         return true;
     struct asm_label otherwise = c->label, back = c->back;
     enum x86_reg at = check_index(e, insn->a, insn->b, otherwise);
-    x86_alu_mi(e->a, X86_CMP, X86_W32, x86_at(X86_RAX, 0), 1);
-    x86_jcc(e->a, X86_NE, otherwise);
+    check_mine(e, otherwise);
+    if (rows) {
+        go_to_row(e, at, otherwise);
+        at = check_inside(e, insn->u, otherwise);
+        check_mine(e, otherwise);
+    }
     check_element(e, value == KINDS_FLOAT ? ARRAY_FLOAT : ARRAY_INT, otherwise);
     x86_mov_rm(e->a, X86_W64, X86_RAX, ARRAY_FIELD(data));
     struct x86_mem element = x86_at_index(X86_RAX, at, 8, 0);
     if (value == KINDS_INT) {
-        x86_mov_mr(e->a, X86_W64, element, use_int(e, insn->u, X86_RDX));
+        x86_mov_mr(e->a, X86_W64, element, use_int(e, source, X86_RDX));
     } else {
-        enum x86_xmm from = use_float(e, insn->u, SCRATCH_FLOAT);
+        enum x86_xmm from = use_float(e, source, SCRATCH_FLOAT);
         if (from != SCRATCH_FLOAT)
             x86_movapd_xx(e->a, SCRATCH_FLOAT, from);
         canonical(e, SCRATCH_FLOAT);
@@ -221,9 +254,14 @@ bool emit_array(struct emit *e)
 {
     switch (e->f->code->ops[e->at]) {
     case CODE_INDEX:
-        return emit_index(e);
+    case CODE_INDEXV:
+        return emit_index(e, false);
+    case CODE_INDEX2:
+        return emit_index(e, true);
     case CODE_SETIDX:
-        return emit_set_index(e);
+        return emit_set_index(e, false);
+    case CODE_SETIDX2:
+        return emit_set_index(e, true);
     case CODE_LEN:
         return emit_len(e);
     default:

@@ -53,6 +53,7 @@ struct cold {
     uint8_t boxing_count;
     struct boxing boxings[4];
     kind_set written; /* COLD_OP: expected */
+    int8_t place;     /* where that belongs, as in boxing */
     struct asm_label other;
     uint8_t index, to; /* COLD_VALUES: gpr; gpr, or 16 + xmm */
 };

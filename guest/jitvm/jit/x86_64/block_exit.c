@@ -20,6 +20,7 @@ struct cold *cold_add(struct emit *e, enum cold_what what)
     }
     struct cold *c = &e->colds[e->cold_count++];
     *c = (struct cold){.what = what, .number = e->at};
+    c->place = -1;
     c->label = asm_label_new(e->a);
     c->back = asm_label_new(e->a);
     return c;
@@ -186,11 +187,10 @@ static void cold_unbox(struct emit *e, const struct cold *c)
     x86_jcc(e->a, X86_E, fine);
     cold_exit(e, c->exit);
     asm_bind(e->a, fine);
-    const struct boxing *to = &c->boxings[3];
-    if (to->place >= 16)
-        x86_movsd_xm(e->a, (enum x86_xmm)(to->place - 16), cell_payload(c->reg));
-    else if (to->place >= 0)
-        x86_mov_rm(e->a, X86_W64, (enum x86_reg)to->place, cell_payload(c->reg));
+    if (c->place >= 16)
+        x86_movsd_xm(e->a, (enum x86_xmm)(c->place - 16), cell_payload(c->reg));
+    else if (c->place >= 0)
+        x86_mov_rm(e->a, X86_W64, (enum x86_reg)c->place, cell_payload(c->reg));
 }
 
 static void cold_op(struct emit *e, const struct cold *c)

@@ -220,6 +220,8 @@ static bool wants_look(const struct emit *e)
         return false;
     switch (e->f->code->ops[e->at]) {
     case CODE_INDEX:
+    case CODE_INDEXV:
+    case CODE_INDEX2:
     case CODE_GETG:
     case CODE_GETPATH:
     case CODE_CALLB:

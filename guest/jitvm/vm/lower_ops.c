@@ -38,6 +38,12 @@ static bool stands_for(const struct lower *l, uint32_t slot)
     return false;
 }
 
+/* Taking a slot and putting the value back cannot be one instruction: it would end as undef. */
+static bool takes(const struct lower *l, uint32_t insn, uint32_t slot)
+{
+    return l->code->ops[insn] == CODE_TAKE && l->code->insns[insn].b == slot;
+}
+
 static void set_slot(struct lower *l, uint32_t slot)
 {
     /* What was just computed may as well go straight to the slot. */
@@ -45,7 +51,8 @@ static void set_slot(struct lower *l, uint32_t slot)
     if (l->has_result && l->code->ops[last] == CODE_DATA)
         last--;
     if (l->has_result && l->stack[l->depth - 1].kind == OPERAND_REGISTER &&
-        l->code->insns[last].a == lower_register(l, l->depth - 1) && !stands_for(l, slot)) {
+        l->code->insns[last].a == lower_register(l, l->depth - 1) && !stands_for(l, slot) &&
+        !takes(l, last, slot)) {
         l->code->insns[last].a = (uint16_t)slot;
         lower_pop(l);
         l->has_result = false;
@@ -519,10 +526,18 @@ static void extended(struct lower *l, const struct jitvm_op *op, uint64_t arg)
     lower_emit_data(l, literal >> 16, e->pops, 0);
 }
 
+/* A function may end with operands on its stack, but nothing may be left in their registers. */
+static void drop_all(struct lower *l)
+{
+    while (l->depth)
+        drop(l);
+}
+
 static void give_back(struct lower *l)
 {
     uint16_t a = lower_use(l, l->depth - 1);
     lower_pop(l);
+    drop_all(l);
     lower_emit(l, CODE_RET, a, 0, 0);
 }
 
@@ -800,6 +815,7 @@ static void lower_control(struct lower *l, const struct jitvm_op *op)
     case OP_ReturnValue:
         return give_back(l);
     case OP_Return:
+        drop_all(l);
         lower_emit(l, CODE_RETU, 0, 0, 0);
         return;
     default: /* Line, Nop */

@@ -80,7 +80,9 @@ int op_CONCATLOOP(OP_ARGS_DECL)
     (void)slots;
     struct jitvm_value *counter = &base[ip->b];
     struct jitvm_str *tail = value_to_str(&vm->heap, vm->literals[ip->u]);
-    int rc = tail ? 0 : vm_raise_heap(vm);
+    if (!tail)
+        return vm_raise_heap(vm);
+    int rc = 0;
     while (rc == 0 && below(*counter, ip[1].c)) {
         rc = vm_charge(vm, 1);
         if (rc == 0)
@@ -88,8 +90,7 @@ int op_CONCATLOOP(OP_ARGS_DECL)
         if (rc == 0)
             rc = count_up(vm, counter);
     }
-    if (tail)
-        object_release(&vm->heap, &tail->object);
+    object_release(&vm->heap, &tail->object);
     return rc;
 }
 

@@ -13,10 +13,10 @@ void expect_ops(const char *text, const char *function, const char *ops);
 /* Does not compile: the place, and the message behind the place. */
 void expect_error(const char *text, uint32_t line, uint32_t column, const char *message);
 
-/* Compiles and runs without an error, having printed this. */
+/* Compiles and runs without an error, having printed this: interpreted, and compiled at once. */
 void expect_output(const char *text, const char *output);
 
-/* Runs and fails, the innermost frame in this line. */
+/* Runs and fails, the innermost frame in this line; likewise. */
 void expect_failure(const char *text, enum jitvm_status status, uint32_t line);
 
 #endif

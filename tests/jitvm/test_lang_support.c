@@ -161,14 +161,15 @@ static int output_write(void *context, const void *bytes, size_t len)
     return fwrite(bytes, 1, len, output->file) == len ? 0 : -1;
 }
 
-static struct jitvm *loaded(const char *text, struct output *output)
+static struct jitvm *loaded(const char *text, enum jitvm_jit jit, struct output *output)
 {
     struct jitvm_config config;
     struct jitvm_error err;
     struct jitvm *vm = NULL;
     struct jitvm_chunk *chunk = compiled(text);
     cr_assert_eq(jitvm_config_default(&config, &err), 0, "%s", err.message);
-    config.jit = JITVM_JIT_OFF;
+    config.jit = jit;
+    config.trace.block_threshold = 0;
     config.limits.fuel = 10000000;
     cr_assert_eq(jitvm_new(&config, &vm, &err), 0, "%s", err.message);
     cr_assert_eq(jitvm_load(vm, chunk, &err), 0, "%s\nin: %s", err.message, text);
@@ -184,28 +185,41 @@ static void unload(struct jitvm *vm, struct output *output)
     (void)fclose(output->file);
 }
 
-void expect_output(const char *text, const char *printed)
+static void expect_output_of(const char *text, enum jitvm_jit jit, const char *printed)
 {
     struct output output = {.text = NULL};
     struct jitvm_error err;
-    struct jitvm *vm = loaded(text, &output);
+    struct jitvm *vm = loaded(text, jit, &output);
     int rc = jitvm_run(vm, NULL, &err);
     unload(vm, &output);
     cr_assert_eq(rc, 0, "%s\nin: %s", err.message, text);
-    cr_assert_str_eq(output.text, printed, "%s\n  prints   %s\n  and not  %s", text, output.text,
-                     printed);
+    cr_assert_str_eq(output.text, printed, "tier %d: %s\n  prints   %s\n  and not  %s", (int)jit,
+                     text, output.text, printed);
     free(output.text);
 }
 
-void expect_failure(const char *text, enum jitvm_status status, uint32_t line)
+void expect_output(const char *text, const char *printed)
+{
+    expect_output_of(text, JITVM_JIT_OFF, printed);
+    expect_output_of(text, JITVM_JIT_BLOCK, printed);
+}
+
+static void expect_failure_of(const char *text, enum jitvm_jit jit, enum jitvm_status status,
+                              uint32_t line)
 {
     struct output output = {.text = NULL};
     struct jitvm_error err;
-    struct jitvm *vm = loaded(text, &output);
+    struct jitvm *vm = loaded(text, jit, &output);
     int rc = jitvm_run(vm, NULL, &err);
     unload(vm, &output);
     free(output.text);
     cr_assert_eq(rc, (int)status, "%s\nin: %s", rc < 0 ? err.message : "no error", text);
     cr_assert(err.depth > 0);
     cr_assert_eq(err.frames[0].line, line, "line %u", err.frames[0].line);
+}
+
+void expect_failure(const char *text, enum jitvm_status status, uint32_t line)
+{
+    expect_failure_of(text, JITVM_JIT_OFF, status, line);
+    expect_failure_of(text, JITVM_JIT_BLOCK, status, line);
 }

@@ -219,10 +219,10 @@ static int core_sleep(BUILTIN_ARGS)
         return rc;
     time_t whole = (time_t)seconds;
     struct timespec left = {whole, (long)((seconds - (double)whole) * 1e9)};
-    while (nanosleep(&left, &left) < 0 && errno == EINTR) {
+    do {
         if (atomic_exchange(&vm->interrupted, false))
             return jitvm_raise(vm, JITVM_ERR_INTERRUPTED, "interrupted");
-    }
+    } while (nanosleep(&left, &left) < 0 && errno == EINTR);
     return 0;
 }
 

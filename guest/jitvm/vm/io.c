@@ -110,12 +110,12 @@ static ptrdiff_t read_once(struct jitvm *vm, char *bytes, size_t len)
     if (vm->io.read)
         return vm->io.read(vm->io.read_context, bytes, len);
     for (;;) {
-        ssize_t n = read(STDIN_FILENO, bytes, len);
-        if (n >= 0 || errno != EINTR)
-            return n;
         /* A program that waits for input makes no back edges. */
         if (atomic_exchange(&vm->interrupted, false))
             return jitvm_raise(vm, JITVM_ERR_INTERRUPTED, "interrupted");
+        ssize_t n = read(STDIN_FILENO, bytes, len);
+        if (n >= 0 || errno != EINTR)
+            return n;
     }
 }
 

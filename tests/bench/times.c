@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench-times [OPTION...] ROUNDS NAME COMMAND... [-- NAME COMMAND...]...
+ * bench-times [OPTION...] ROUNDS NAME COMMAND... [, NAME COMMAND...]...
  *
  * Runs the commands in turn, each to its end, ROUNDS times round after those that do not count, and
  * prints of each run:
@@ -156,7 +156,7 @@ static bool run_round(const struct command *commands, int count, const struct op
     return fflush(stdout) == 0;
 }
 
-/* Splits argv[from..argc) at each `--`; 0: none, or too many. */
+/* Splits argv[from..argc) at each `,`; 0: none, or too many. */
 static int parse_commands(struct command commands[COMMANDS_MAX], int from, int argc, char **argv)
 {
     int count = 0;
@@ -164,7 +164,7 @@ static int parse_commands(struct command commands[COMMANDS_MAX], int from, int a
         if (count == COMMANDS_MAX)
             return 0;
         commands[count] = (struct command){argv[i], argv + i + 1};
-        while (i < argc && strcmp(argv[i], "--") != 0)
+        while (i < argc && strcmp(argv[i], ",") != 0)
             i++;
         if (i < argc)
             argv[i++] = NULL;
@@ -197,7 +197,7 @@ int main(int argc, char **argv)
         parse_options(&options, argc, argv) ? parse_commands(commands, optind, argc, argv) : 0;
     if (count == 0) {
         (void)fputs("usage: bench-times [--warm-up N] [--timeout S] ROUNDS NAME COMMAND... "
-                    "[-- NAME COMMAND...]...\n",
+                    "[, NAME COMMAND...]...\n",
                     stderr);
         return 2;
     }

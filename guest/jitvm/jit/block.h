@@ -100,7 +100,9 @@ struct flow {
     uint32_t block_count;
     uint32_t *block_at; /* by instruction */
 
-    const kind_set *args;  /* by argument: kinds that the entry lets in */
+    const kind_set *args;  /* by argument: kinds that the entry lets in; of a loop: by register */
+    bool is_loop;          /* entered at a loop's head instead of the start */
+    uint32_t entry;        /* the block it is entered at */
     const uint8_t *slow;   /* by instruction, NULL: none. 1: without guessing */
     bool generic;          /* no guessing at all */
     kind_set result;       /* what it returns */

@@ -13,7 +13,7 @@ kind_set calls_result(const struct flow *f, uint32_t function)
     const struct jit_code *code = callee->jit;
     kind_set seen = callee->result_kinds & KINDS_ALL;
     /* What it gives is about to be deduced. What was seen says more only when that went wrong. */
-    if (callee == f->function)
+    if (callee == f->function && !f->is_loop)
         return f->result | (code && code->compilations ? seen : 0);
     kind_set deduced = code && code->current ? code->current->result : 0;
     return deduced && !code->exits ? deduced : deduced | seen;
@@ -32,7 +32,7 @@ static bool accepts(const kind_set *signature, const kind_set *kinds, unsigned c
 static const kind_set *signature_for(const struct flow *f, const struct vm_function *callee,
                                      const kind_set *kinds)
 {
-    if (callee == f->function)
+    if (callee == f->function && !f->is_loop)
         return accepts(f->args, kinds, callee->arity) ? f->args : NULL;
     const struct jit_version *version = callee->jit ? callee->jit->current : NULL;
     return version && accepts(version->args, kinds, callee->arity) ? version->args : NULL;

@@ -58,14 +58,29 @@ static void give_up_guesses(struct jit_code *code, const struct jit_version *ver
     }
 }
 
+static void forget_loop(struct jit_code *code, const struct jit_version *version)
+{
+    struct jit_version **at = &code->loops;
+    while (*at && *at != version)
+        at = &(*at)->next_loop;
+    if (*at)
+        *at = version->next_loop;
+}
+
 void exits_count(struct jitvm *vm, struct jit_version *version, struct jit_exit *exit)
 {
     struct jit_code *code = version->code;
     uint32_t limit = vm->config.trace.max_side_exits;
     exit->taken++;
     code->exits++;
-    if (version != code->current || ++code->exits_of_version <= limit ||
-        code->compilations > COMPILATIONS_MAX)
+    if (++version->exits_taken != limit + 1)
+        return;
+    if (version->is_loop) {
+        give_up_guesses(code, version, limit);
+        forget_loop(code, version);
+        return;
+    }
+    if (version != code->current || code->compilations > COMPILATIONS_MAX)
         return;
     give_up_guesses(code, version, limit);
     code->generic = code->compilations == COMPILATIONS_MAX;

@@ -90,7 +90,7 @@ static void restore(struct jitvm_value *cell, const struct jit_restore *r,
     if (r->place == -2)
         cell->as.i = 0;
     else if (r->place >= 16)
-        cell->as.f = registers->floats[r->place - 16];
+        cell->as.f = registers->floats[r->place - 16].low;
     else if (r->place >= 0)
         cell->as.i = (int64_t)registers->ints[r->place];
     if (r->kind == JITVM_FLOAT)
@@ -150,7 +150,7 @@ static void help_box_args(struct jitvm *vm, struct jitvm_value *base, uint32_t s
         }
         if (rep == REP_FLOAT) {
             bool loaded = floats < places->float_arg_count;
-            double v = loaded ? registers->floats[places->float_args[floats]] : 0;
+            double v = loaded ? registers->floats[places->float_args[floats]].low : 0;
             box_argument(&base[i], link->args[i], v, 0, loaded);
             floats++;
         }

@@ -66,7 +66,11 @@ struct jit_exit {
 struct jit_version {
     struct jit_code *code;
     uint32_t number; /* in jit.versions */
-    kind_set *args;  /* by argument */
+    kind_set *args;  /* by argument; of a loop: by register */
+    uint32_t head;   /* of a loop: its first instruction, which it is entered at */
+    bool is_loop;
+    struct jit_version *next_loop; /* of the same function */
+    uint32_t exits_taken;
     kind_set result;
     struct jit_exit *exits;
     uint32_t exit_count, exit_room;
@@ -82,9 +86,10 @@ struct jit_version {
 struct jit_code {
     struct vm_function *function;
     struct jit_version *current;
+    struct jit_version *loops; /* entered in the middle */
     uint8_t *slow; /* by instruction: guessing did not pay */
     kind_set *args; /* by argument: what it is compiled for */
-    uint32_t exits, exits_of_version, misses, compilations;
+    uint32_t exits, misses, compilations, loop_compilations;
     bool generic, linear, refused;
 };
 
@@ -135,7 +140,9 @@ void helpers_fill(const void **links);
 /* Where the trampolines save machine registers. */
 struct jit_registers {
     uint64_t ints[16];
-    double floats[16];
+    struct {
+        double low, high; /* all of it: a boxed value may be on its way */
+    } floats[16];
 };
 
 /* ---- jit.c ------------------------------------------------------------------------------------------ */

@@ -166,7 +166,7 @@ size_t jit_compile_times(const struct jitvm *vm, uint64_t *ns, size_t max)
     return vm->jit->time_count;
 }
 
-static struct jit_version *version_new(struct jitvm *vm, struct jit_code *code)
+static struct jit_version *version_new(struct jitvm *vm, struct jit_code *code, unsigned args_room)
 {
     struct jit *jit = vm->jit;
     if (jit->version_count == jit->version_room) {
@@ -178,7 +178,7 @@ static struct jit_version *version_new(struct jitvm *vm, struct jit_code *code)
         jit->version_room = room;
     }
     struct jit_version *version = calloc(1, sizeof *version);
-    kind_set *args = calloc(code->function->arity + 1u, sizeof *args);
+    kind_set *args = calloc(args_room + 1u, sizeof *args);
     if (!version || !args) {
         free(version);
         free(args);
@@ -190,13 +190,31 @@ static struct jit_version *version_new(struct jitvm *vm, struct jit_code *code)
     return version;
 }
 
-static int analyse(struct flow *f, const struct jit *jit)
+/* What is alive at a loop's head is of the kind that it is of now; what is not may be of any. */
+static void loop_kinds(const struct flow *f, const struct jitvm_value *base, kind_set *kinds)
+{
+    const uint64_t *live = f->blocks[f->entry].live_in;
+    for (uint32_t r = 0; r < f->registers; r++) {
+        if (flow_alive(live, r))
+            kinds[r] = (kind_set)(1u << base[r].kind);
+        else
+            kinds[r] = r < f->code->slots ? KINDS_ALL : 0;
+    }
+}
+
+static int analyse(struct flow *f, const struct jit *jit, struct jit_version *version,
+                   const struct jitvm_value *base)
 {
     int rc = flow_build(f);
     if (rc == 0)
-        rc = flow_kinds(f);
-    if (rc == 0)
         rc = flow_liveness(f);
+    if (rc < 0)
+        return rc;
+    if (version->is_loop) {
+        f->entry = f->block_at[version->head];
+        loop_kinds(f, base, version->args);
+    }
+    rc = flow_kinds(f);
     if (rc == 0)
         rc = flow_helpers(f);
     return rc == 0 ? flow_places(f, jit->places) : rc;
@@ -229,6 +247,16 @@ static void dump(const struct jitvm *vm, const struct flow *f, const struct jit_
     }
 }
 
+static int (*version_entry(const struct jit_version *version))(struct jitvm *,
+                                                               struct jitvm_value *)
+{
+    union {
+        const char *at;
+        int (*entry)(struct jitvm *vm, struct jitvm_value *base);
+    } entry = {.at = version->start + version->boxed};
+    return entry.entry;
+}
+
 static int publish(struct jitvm *vm, struct jit_version *version)
 {
     struct jit *jit = vm->jit;
@@ -245,32 +273,33 @@ static void install(struct jitvm *vm, struct jit_version *version)
 {
     struct jit_code *code = version->code;
     struct vm_function *function = code->function;
-    union {
-        const char *at;
-        int (*entry)(struct jitvm *vm, struct jitvm_value *base);
-    } entry = {.at = version->start + version->boxed};
+    if (version->is_loop) {
+        code->loop_compilations++;
+        version->next_loop = code->loops;
+        code->loops = version;
+        return;
+    }
     if (!code->compilations++)
         *(code->linear ? &vm->stats.compiled_linear : &vm->stats.compiled_block) += 1;
     code->current = version;
-    code->exits_of_version = 0;
-    function->entry = entry.entry;
+    function->entry = version_entry(version);
     function->start = NULL;
     function->countdown = -1;
     calls_publish(vm, version);
 }
 
-static int compile_version(struct jitvm *vm, struct jit_code *code, struct jit_version *version)
+static int compile_version(struct jitvm *vm, struct jit_code *code, struct jit_version *version,
+                           const struct jitvm_value *base)
 {
     struct flow f = {.vm = vm,
                      .arena = &vm->jit->arena,
                      .function = code->function,
                      .code = code->function->code,
                      .args = version->args,
+                     .is_loop = version->is_loop,
                      .slow = code->slow,
                      .generic = code->generic};
-    for (unsigned i = 0; i < code->function->arity; i++)
-        version->args[i] = kinds_single(code->args[i]) ? code->args[i] : KINDS_ALL;
-    int rc = analyse(&f, vm->jit);
+    int rc = analyse(&f, vm->jit, version, base);
     if (rc == 0)
         rc = arch_compile(vm->jit, version, &f);
     version->result = f.result;
@@ -283,16 +312,15 @@ static int compile_version(struct jitvm *vm, struct jit_code *code, struct jit_v
     return 0;
 }
 
-int jit_compile(struct jitvm *vm, struct jit_code *code)
+/* Frees the version when it fails. */
+static int make_version(struct jitvm *vm, struct jit_version *version,
+                        const struct jitvm_value *base)
 {
     uint64_t start = now();
-    struct jit_version *version = version_new(vm, code);
-    if (!version)
-        return JITVM_ERR_MEMORY;
     arena_reset(&vm->jit->arena);
     /* Its number is in the code: nobody else may take it meanwhile. */
     vm->jit->versions[vm->jit->version_count++] = version;
-    int rc = compile_version(vm, code, version);
+    int rc = compile_version(vm, version->code, version, base);
     if (rc < 0) {
         vm->jit->version_count--;
         version_free(version);
@@ -301,6 +329,17 @@ int jit_compile(struct jitvm *vm, struct jit_code *code)
     install(vm, version);
     note_time(vm, now() - start);
     return 0;
+}
+
+int jit_compile(struct jitvm *vm, struct jit_code *code)
+{
+    unsigned arity = code->function->arity;
+    struct jit_version *version = version_new(vm, code, arity);
+    if (!version)
+        return JITVM_ERR_MEMORY;
+    for (unsigned i = 0; i < arity; i++)
+        version->args[i] = kinds_single(code->args[i]) ? code->args[i] : KINDS_ALL;
+    return make_version(vm, version, NULL);
 }
 
 static struct jit_code *code_new(struct vm_function *function)
@@ -333,4 +372,61 @@ void jit_function_hot(struct jitvm *vm, struct vm_function *function,
     code->refused = true;
     function->countdown = -1;
     vm->stats.refused++;
+}
+
+/* ---- loops ---------------------------------------------------------------------------------------------- */
+
+/* Loops of one function that are compiled: then it is left to the interpreter. */
+#define LOOPS_MAX 8u
+
+static bool loop_takes(const struct jit_version *loop, const struct jitvm_value *base)
+{
+    uint32_t registers = loop->code->function->code->registers;
+    for (uint32_t r = 0; r < registers; r++)
+        if (kinds_single(loop->args[r]) && loop->args[r] != 1u << base[r].kind)
+            return false;
+    return true;
+}
+
+static struct jit_version *find_loop(const struct jit_code *code, const struct jitvm_value *base,
+                                     uint32_t insn)
+{
+    struct jit_version *loop = code->loops;
+    while (loop && (loop->head != insn || !loop_takes(loop, base)))
+        loop = loop->next_loop;
+    return loop;
+}
+
+static struct jit_version *compile_loop(struct jitvm *vm, struct jit_code *code,
+                                        const struct jitvm_value *base, uint32_t insn)
+{
+    if (code->loop_compilations >= LOOPS_MAX)
+        return NULL;
+    struct jit_version *version = version_new(vm, code, code->function->code->registers);
+    if (!version)
+        return NULL;
+    version->is_loop = true;
+    version->head = insn;
+    if (make_version(vm, version, base) == 0)
+        return version;
+    code->loop_compilations = LOOPS_MAX;
+    vm->stats.refused += !code->refused;
+    code->refused = true;
+    return NULL;
+}
+
+jit_loop_fn jit_loop_hot(struct jitvm *vm, struct vm_function *function,
+                         const struct jitvm_value *base, uint32_t insn)
+{
+    if (vm->config.jit != JITVM_JIT_BLOCK)
+        return NULL;
+    if (!function->jit)
+        function->jit = code_new(function);
+    struct jit_code *code = function->jit;
+    if (!code || code->refused)
+        return NULL;
+    struct jit_version *loop = find_loop(code, base, insn);
+    if (!loop)
+        loop = compile_loop(vm, code, base, insn);
+    return loop ? version_entry(loop) : NULL;
 }

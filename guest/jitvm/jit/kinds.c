@@ -319,9 +319,11 @@ static void walk_pending(struct flow *f, kind_set *kinds)
 
 static void enter(struct flow *f, kind_set *kinds)
 {
-    for (uint32_t r = 0; r < f->code->slots; r++)
+    if (f->is_loop)
+        memcpy(kinds, f->args, f->registers * sizeof *kinds);
+    for (uint32_t r = 0; !f->is_loop && r < f->code->slots; r++)
         kinds[r] = r < f->function->arity ? f->args[r] : KINDS_UNDEF;
-    flow_into(f, 0, kinds);
+    flow_into(f, f->entry, kinds);
 }
 
 int flow_kinds(struct flow *f)

@@ -345,7 +345,8 @@ int flow_places(struct flow *f, const struct places *machine)
     for (uint32_t i = 0; i < f->block_count; i++)
         if (f->blocks[i].reached && !walk_block(&w, &f->blocks[i]))
             return JITVM_ERR_MEMORY;
-    hint_entry(f, machine);
+    if (!f->is_loop)
+        hint_entry(f, machine);
     join_all(f);
     return scan_all(f, machine);
 }

@@ -2,7 +2,27 @@
 /* The interpreter: branches. */
 #include "guest/jitvm/vm/interp.h"
 
-/* A branch backwards was taken and the slice is used up. */
+#include "guest/jitvm/jit/jit.h"
+
+/* The activation goes on in compiled code until it returns. */
+static int go_on_compiled(HANDLER_ARGS, jit_loop_fn rest)
+{
+    struct vm_frame frame = *vm->frame--;
+    vm->slice = fuel;
+    int status = rest(vm, base);
+    fuel = vm->slice;
+    if (status == 0)
+        frame.function->result_kinds |= (uint16_t)(1u << base->kind);
+    ip = frame.return_ip;
+    base = frame.base;
+    if (!ip)
+        return status;
+    if (status < 0)
+        return interp_fail(vm, ip - 2, base, status);
+    GO_ON(0);
+}
+
+/* A branch backwards was taken and the slice is used up: a loop that runs for long. */
 __attribute__((noinline)) static int refuel(HANDLER_ARGS)
 {
     vm->slice = fuel;
@@ -10,6 +30,11 @@ __attribute__((noinline)) static int refuel(HANDLER_ARGS)
     fuel = vm->slice;
     if (status < 0)
         return interp_fail(vm, ip, base, status);
+    struct vm_function *function = vm->frame->function;
+    uint32_t head = (uint32_t)(ip + ip->c - function->code->insns);
+    jit_loop_fn rest = vm->jit ? jit_loop_hot(vm, function, base, head) : NULL;
+    if (rest)
+        return go_on_compiled(vm, ip, base, fuel, rest);
     GO_ON(ip->c);
 }
 

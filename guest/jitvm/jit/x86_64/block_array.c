@@ -12,8 +12,10 @@ static struct cold *cold_whole(struct emit *e)
 {
     struct operands o;
     operands_of(e->f->code, e->at, &o);
+    enum code_format format = code_op_format(e->f->code->ops[e->at]);
+    bool stores = format == CODE_FMT_SSS || format == CODE_FMT_SSSXS;
     uint32_t after = 0;
-    if (kinds_single(e->written))
+    if (!stores && kinds_single(e->written))
         after = exit_number_after(e);
     struct cold *c = cold_add(e, COLD_OP);
     if (!c)
@@ -21,8 +23,7 @@ static struct cold *cold_whole(struct emit *e)
     for (unsigned i = 0; i < o.read_count; i++)
         if (kinds_rep(e->kinds[o.reads[i]]) != REP_BOXED)
             c->boxings[c->boxing_count++] = boxing_before(e, o.reads[i]);
-    if (code_op_format(e->f->code->ops[e->at]) == CODE_FMT_SSS ||
-        code_op_format(e->f->code->ops[e->at]) == CODE_FMT_SSSXS)
+    if (stores)
         return c;
     c->reg = (uint16_t)o.writes;
     c->written = e->written;

@@ -288,6 +288,22 @@ static void settle_arguments(struct emit *e)
         load_payload(e, loads[i].is_float, loads[i].to, loads[i].reg);
 }
 
+/* From cells to where the loop has them: whoever called has looked at the kinds. What was single
+ * there may be several kinds at the head, where ways meet: then it is in its cell already. */
+static void settle_loop(struct emit *e)
+{
+    const struct block *head = &e->f->blocks[e->f->entry];
+    for (uint32_t r = 0; r < e->f->registers; r++) {
+        enum rep rep = kinds_rep(head->in[r]);
+        if (!flow_alive(head->live_in, r) || (rep != REP_INT && rep != REP_FLOAT))
+            continue;
+        int place = flow_place(e->f, r, rep == REP_FLOAT, 2 * head->first);
+        if (place >= 0)
+            load_payload(e, rep == REP_FLOAT, place, r);
+    }
+    x86_jmp(e->a, e->labels[e->f->entry]);
+}
+
 static const enum x86_reg saved_by_c[] = {X86_RBX, X86_RBP, X86_R12, X86_R13, X86_R14, X86_R15};
 #define SAVED_BY_C (sizeof saved_by_c / sizeof *saved_by_c)
 
@@ -301,7 +317,7 @@ static void leave_c(struct emit *e)
 
 static void guard_arguments(struct emit *e, struct asm_label miss)
 {
-    for (uint32_t r = 0; r < e->f->function->arity; r++) {
+    for (uint32_t r = 0; !e->f->is_loop && r < e->f->function->arity; r++) {
         if (!kinds_single(e->f->args[r]))
             continue;
         x86_alu_mi(e->a, X86_CMP, X86_W32, cell_kind(r), __builtin_ctz(e->f->args[r]));
@@ -312,7 +328,7 @@ static void guard_arguments(struct emit *e, struct asm_label miss)
 static void load_arguments(struct emit *e)
 {
     unsigned next[2] = {0, 0};
-    for (uint32_t r = 0; r < e->f->function->arity; r++) {
+    for (uint32_t r = 0; !e->f->is_loop && r < e->f->function->arity; r++) {
         enum rep rep = kinds_rep(e->f->args[r]);
         if (rep != REP_INT && rep != REP_FLOAT)
             continue;
@@ -367,6 +383,10 @@ void emit_entries(struct emit *e)
     x86_align(e->a, 16);
     asm_bind(e->a, e->typed_entry);
     x86_alu_ri(e->a, X86_SUB, X86_W64, X86_RSP, 8);
+    if (e->f->is_loop) {
+        settle_loop(e);
+        return;
+    }
     pay(e);
     settle_arguments(e);
 }

@@ -14,7 +14,7 @@ static struct x86_mem int_slot(enum x86_reg reg)
 
 static struct x86_mem float_slot(int reg)
 {
-    return x86_at(X86_RSP, 128 + reg * 8);
+    return x86_at(X86_RSP, 128 + reg * 16);
 }
 
 static void save_all(struct assembler *a)
@@ -22,7 +22,7 @@ static void save_all(struct assembler *a)
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         x86_mov_mr(a, X86_W64, int_slot(kept[i]), kept[i]);
     for (int i = 0; i < X86_XMMS; i++)
-        x86_movsd_mx(a, float_slot(i), (enum x86_xmm)i);
+        x86_movups_mx(a, float_slot(i), (enum x86_xmm)i);
 }
 
 static void load_all(struct assembler *a)
@@ -30,7 +30,7 @@ static void load_all(struct assembler *a)
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         x86_mov_rm(a, X86_W64, kept[i], int_slot(kept[i]));
     for (int i = 0; i < X86_XMMS; i++)
-        x86_movsd_xm(a, (enum x86_xmm)i, float_slot(i));
+        x86_movups_xm(a, (enum x86_xmm)i, float_slot(i));
 }
 
 static void call_c(struct assembler *a, enum jit_helper helper)

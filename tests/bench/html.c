@@ -368,11 +368,11 @@ static void print_part(struct page *page, const struct results *r, const struct 
     (void)fputs("</h2>\n", out);
     print_own_facts(out, r, raw);
     (void)fputs("<div class=\"plots\">\n", out);
+    for (size_t i = 0; i < raw->group_count; i++)
+        plot_groups(page, &raw->groups[i]);
     plot_series(page, raw);
     for (size_t i = 0; i < raw->timeline_count; i++)
         plot_timeline(page, &raw->timelines[i]);
-    for (size_t i = 0; i < raw->group_count; i++)
-        plot_groups(page, &raw->groups[i]);
     for (size_t i = 0; i < raw->stack_count; i++)
         plot_stack(page, &raw->stacks[i]);
     for (size_t i = 0; i < raw->curve_count; i++)

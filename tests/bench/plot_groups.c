@@ -39,7 +39,7 @@ static void draw_bar(struct page *page, const struct scale *scale, const struct 
     (void)snprintf(class, sizeof(class), "phase c%u", plot_colour("", value->name, index));
     svg_rect(page, class, fmin(one, end), top, fmax(fabs(end - one), 1), BAR - 2);
     svg_text(page, "tick", end + (more ? 4 : -4), top + BAR - 3, more ? ANCHOR_START : ANCHOR_END,
-             text_ratio(value->value, number));
+             text_number(value->value, number));
 }
 
 static void draw_group(struct page *page, const struct scale *scale, const struct raw_row *group,
@@ -61,7 +61,7 @@ static void describe(FILE *out, const struct raw_rows *groups)
         for (size_t i = 0; i < group->count; i++) {
             (void)fputs(i ? ", " : ": ", out);
             text_escape(out, group->values[i].name);
-            (void)fprintf(out, " %s", text_ratio(group->values[i].value, number));
+            (void)fprintf(out, " %s", text_number(group->values[i].value, number));
         }
         (void)fputs(". ", out);
     }

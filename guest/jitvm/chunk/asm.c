@@ -54,7 +54,7 @@ static int read_names(struct jasm_reader *r)
 static int read_constants(struct jasm_reader *r)
 {
     for (;;) {
-        uint32_t constant;
+        uint32_t constant = 0;
         int rc = jasm_read_literal(r, &constant);
         if (rc < 0 || r->token.kind == JASM_END)
             return rc;
@@ -175,7 +175,7 @@ static int read_function_head(struct jasm_reader *r, uint32_t *arity, uint32_t *
 
 static int read_function(struct jasm_reader *r)
 {
-    uint32_t arity, slots;
+    uint32_t arity = 0, slots = 0;
     int rc = end_function(r);
     if (rc == 0)
         rc = read_function_head(r, &arity, &slots);
@@ -299,7 +299,7 @@ static int declare_line(struct jasm_reader *r)
     bool names = jasm_token_is(r, JASM_DIRECTIVE, ".names");
     if (!names && !jasm_token_is(r, JASM_DIRECTIVE, ".function"))
         return 0;
-    uint32_t arity, slots;
+    uint32_t arity = 0, slots = 0;
     int rc = jasm_next_token(r);
     if (rc == 0)
         rc = names ? read_names(r) : read_function_head(r, &arity, &slots);

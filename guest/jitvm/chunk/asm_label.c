@@ -10,8 +10,11 @@ static int add_label(struct jasm_reader *r, const struct jasm_token *name, struc
         grow(r->labels, &r->label_room, (size_t)r->label_count + 1, sizeof(*labels));
     if (labels)
         r->labels = labels;
-    if (!labels || !intern_add(&r->label_index, INTERN_NAME, name->text, name->len, r->label_count))
-        return chunk_fail(r->err, JITVM_ERR_MEMORY, "no memory for labels");
+    if (!labels ||
+        !intern_add(&r->label_index, INTERN_NAME, name->text, name->len, r->label_count)) {
+        (void)chunk_fail(r->err, JITVM_ERR_MEMORY, "no memory for labels");
+        return JITVM_ERR_MEMORY;
+    }
     *out = &labels[r->label_count++];
     **out = (struct jasm_label){.name = name->text,
                                 .len = name->len,

@@ -71,7 +71,9 @@ bool jasm_next_line(struct jasm_reader *r)
 /* '\n' at the end of the text too: what ends a line. */
 static char peek(const struct jasm_reader *r)
 {
-    return r->at < r->len ? r->text[r->at] : '\n';
+    if (r->at == r->len)
+        return '\n';
+    return r->text[r->at];
 }
 
 static void skip_blanks(struct jasm_reader *r)

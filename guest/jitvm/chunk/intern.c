@@ -69,16 +69,16 @@ bool intern_add(struct intern *intern, enum intern_kind kind, const void *key, s
     if (!entries)
         return false;
     intern->entries = entries;
-    if (!make_cells(intern))
-        return false;
 
     uint64_t hash = XXH3_64bits_withSeed(len > 0 ? key : "", len, kind);
-    struct intern_entry *entry = &entries[intern->count++];
+    struct intern_entry *entry = &entries[intern->count];
     *entry =
         (struct intern_entry){.hash = hash, .bytes = key, .len = len, .kind = kind, .index = index};
     if (len > 0 && len <= sizeof(entry->small))
         memcpy(entry->small, key, len);
-    put_cell(intern, hash, (uint32_t)intern->count);
+    if (!make_cells(intern))
+        return false;
+    put_cell(intern, hash, (uint32_t)++intern->count);
     return true;
 }
 

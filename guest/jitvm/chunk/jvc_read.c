@@ -18,12 +18,14 @@ struct reader {
 
 static int fail_short(const struct reader *r)
 {
-    return chunk_fail(r->err, JITVM_ERR_INVALID, "a .jvc file that ends early");
+    (void)chunk_fail(r->err, JITVM_ERR_INVALID, "a .jvc file that ends early");
+    return JITVM_ERR_INVALID;
 }
 
 static int fail_memory(const struct reader *r)
 {
-    return chunk_fail(r->err, JITVM_ERR_MEMORY, "no memory to read a chunk");
+    (void)chunk_fail(r->err, JITVM_ERR_MEMORY, "no memory to read a chunk");
+    return JITVM_ERR_MEMORY;
 }
 
 /* The caller has made sure that they are there. */
@@ -60,9 +62,11 @@ static int take_count(struct reader *r, size_t size, uint32_t most, size_t eleme
     if (r->left < 4)
         return fail_short(r);
     uint32_t n = take_u32(r);
-    if (n > most)
-        return chunk_fail(r->err, JITVM_ERR_LIMIT, "a .jvc file with a table of %u, more than %u",
-                          n, most);
+    if (n > most) {
+        (void)chunk_fail(r->err, JITVM_ERR_LIMIT, "a .jvc file with a table of %u, more than %u", n,
+                         most);
+        return JITVM_ERR_LIMIT;
+    }
     if (r->left / size < n)
         return fail_short(r);
     *array = calloc((size_t)n + 1, element);
@@ -109,7 +113,8 @@ static int read_names(struct reader *r)
 {
     void *array = NULL;
     struct jitvm_chunk *chunk = r->chunk;
-    int rc = take_count(r, 4, CHUNK_NAMES_MAX, sizeof(*chunk->names), &chunk->name_count, &array);
+    int rc =
+        take_count(r, 4, CHUNK_NAMES_MAX, sizeof(struct jitvm_str *), &chunk->name_count, &array);
     chunk->names = array;
     for (uint32_t i = 0; rc == 0 && i < chunk->name_count; i++)
         rc = take_str(r, &chunk->names[i]);

@@ -145,7 +145,7 @@ bool chunk_reorder(struct jitvm_chunk *chunk)
     struct chunk_order order;
     if (!chunk_order_of(chunk, &order))
         return false;
-    struct jitvm_str **names = calloc((size_t)order.name_count + 1, sizeof(*names));
+    struct jitvm_str **names = calloc((size_t)order.name_count + 1, sizeof(struct jitvm_str *));
     struct jitvm_value *constants = calloc((size_t)order.constant_count + 1, sizeof(*constants));
     bool ok = names && constants;
     if (ok) {

@@ -114,7 +114,7 @@ static int verify_functions(struct flow *flow)
 
 static uint32_t longest_function(const struct jitvm_chunk *chunk)
 {
-    uint32_t most = 0;
+    uint32_t most = 1;
     for (uint32_t f = 0; f < chunk->function_count; f++)
         if (chunk->functions[f].count > most)
             most = chunk->functions[f].count;
@@ -129,8 +129,8 @@ int chunk_verify(struct jitvm_chunk *chunk, struct jitvm_error *err)
 
     size_t most = longest_function(chunk);
     struct flow flow = {.chunk = chunk, .err = err};
-    flow.depth = malloc(most * sizeof(*flow.depth));
-    flow.work = malloc(most * sizeof(*flow.work));
+    flow.depth = calloc(most, sizeof(*flow.depth));
+    flow.work = calloc(most, sizeof(*flow.work));
     rc = flow.depth && flow.work ? verify_functions(&flow)
                                  : chunk_fail(err, JITVM_ERR_MEMORY, "no memory to verify a chunk");
     free(flow.depth);

@@ -11,11 +11,12 @@ static const struct tier {
     const char *name;
     enum jitvm_jit jit;
     uint32_t block_threshold;
+    uint32_t max_side_exits; /* few: code that guessed wrong is soon compiled again */
 } tiers[RUN_TIERS] = {
-    {"interpreter", JITVM_JIT_OFF, 0},
-    {"linear", JITVM_JIT_LINEAR, 0},
-    {"block, at the first call", JITVM_JIT_BLOCK, 0},
-    {"block, at the second call", JITVM_JIT_BLOCK, 1},
+    {"interpreter", JITVM_JIT_OFF, 0, 0},
+    {"linear", JITVM_JIT_LINEAR, 0, 1},
+    {"block, at the first call", JITVM_JIT_BLOCK, 0, 0},
+    {"block, at the second call", JITVM_JIT_BLOCK, 1, 50},
 };
 
 const char *run_tier_name(unsigned tier)
@@ -59,6 +60,7 @@ static int start(struct run_vm *v, const struct tier *tier, struct jitvm_chunk *
     config.limits = *limits;
     config.jit = tier->jit;
     config.trace.block_threshold = tier->block_threshold;
+    config.trace.max_side_exits = tier->max_side_exits;
     config.seed = 1;
     rc = jitvm_new(&config, &v->vm, err);
     if (rc == 0 && prepare)

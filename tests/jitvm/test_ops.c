@@ -448,6 +448,8 @@ static void run_row(const struct row *row, const char *flags)
         cr_assert_str_eq(got, row->want, "%s%s: %s, not %s", row->args, row->body, got, row->want);
         free(got);
     }
+    for (unsigned tier = 2; tier < RUN_TIERS; tier++)
+        cr_assert_gt(run_rig_entries(&rig, tier), 0, "%s: nothing was compiled", row->body);
     run_rig_free(&rig);
 }
 

@@ -106,6 +106,8 @@ static void bench_begin(struct bench *b, const char *text)
 
 static void bench_end(struct bench *b)
 {
+    cr_assert_gt(run_rig_entries(&b->rig, 2), 0, "nothing was compiled\n%s", b->text);
+    cr_assert_gt(run_rig_entries(&b->rig, 3), 0, "nothing was compiled\n%s", b->text);
     for (unsigned t = 0; t < RUN_TIERS; t++)
         for (size_t i = 0; i < OPERANDS; i++)
             jitvm_release(b->rig.vms[t].vm, b->values[t][i]);

@@ -292,7 +292,7 @@ $(BENCH_PARTS): bench-%:
 
 # Fails when a figure that was counted is worse than tests/bench/baseline.json has it.
 GATE_TOOLS := $(addprefix $(O)/,thaw-counted \
-              $(addprefix bench-,faults series floor floor-state pages clones guest))
+              $(addprefix bench-,faults series times floor floor-state pages clones guest))
 .PHONY: bench-gate
 bench-gate: setup
 	@$(MAKE) --no-print-directory -j$$(nproc) all guests $(GATE_TOOLS)

@@ -172,6 +172,42 @@ test_one_part_is_judged_without_the_other() {
     expect_status 1
 }
 
+# count_jitvm WHAT: of the jitvm in $of.
+count_jitvm() {
+    status=0
+    BUILD=$of "$build/../scripts/bench-gate.d/jitvm" "$1" >"$work/out" 2>"$work/err" || status=$?
+}
+
+test_what_is_counted_of_jitvm_is_the_same_each_time_and_known_to_the_baseline() {
+    local of=$build figure
+    count_jitvm counts
+    expect_status 0
+    mv "$work/out" "$work/first"
+    count_jitvm counts
+    cmp "$work/first" "$work/out" || fail "the second time it is something else"
+    [ "$(wc -l <"$work/out")" -eq 7 ] || fail "not seven figures"
+    while read -r figure _; do
+        jq -e --arg figure "$figure" '.figures[$figure].part == "host"' \
+            "$build/../tests/bench/baseline.json" >/dev/null || fail "the baseline has no $figure"
+    done <"$work/out"
+}
+
+test_a_jitvm_that_fails_gives_no_counts() {
+    local of=$work
+    printf '#!/bin/sh\nexit 3\n' >"$work/jitvm"
+    chmod +x "$work/jitvm"
+    count_jitvm counts
+    expect_status 1
+    expect_err_has "bench-gate: jitvm: fib.jv failed"
+}
+
+test_without_luajit_there_is_no_ratio_and_it_says_so() {
+    local of=$build
+    LUAJIT=$work/none count_jitvm ratio
+    expect_status 1
+    expect_err_has "no LuaJIT"
+}
+
 test_options_that_are_wrong_are_usage_errors() {
     baseline && results
     local wrong

@@ -356,6 +356,23 @@ static void expect_listed(struct heap *heap, struct jitvm_value root, const char
     path_end(heap, &path);
 }
 
+Test(value_path, the_values_of_an_array_are_the_array_until_one_of_the_two_is_changed)
+{
+    struct heap heap;
+    heap_init(&heap, UINT64_MAX);
+    struct jitvm_value root = jitvm_undef(), got;
+    cr_assert_eq(path_push(&heap, &root, NULL, 0, jitvm_int(1)), 0);
+    cr_assert_eq(path_values(&heap, root, NULL, 0, &got), 0);
+    cr_expect_eq(got.as.array, root.as.array);
+    cr_assert_eq(path_push(&heap, &root, NULL, 0, jitvm_int(2)), 0);
+    cr_expect_eq(jitvm_length(got), 1);
+    cr_expect_eq(jitvm_length(root), 2);
+    value_release(&heap, got);
+    value_release(&heap, root);
+    cr_expect_eq(heap.bytes, 0);
+    heap_fini(&heap);
+}
+
 Test(value_path, keys_and_values_of_every_container)
 {
     struct heap heap;

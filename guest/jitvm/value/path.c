@@ -161,8 +161,11 @@ int path_values(struct heap *heap, struct jitvm_value root, const struct jitvm_v
         return rc;
     if (level.kind == JITVM_HASH)
         return new_array(hash_values(heap, level.as.hash), out);
-    if (level.kind == JITVM_ARRAY)
-        return new_array(array_slice(heap, level.as.array, 0, level.as.array->len), out);
+    if (level.kind == JITVM_ARRAY) {
+        value_retain(level); /* a value: whoever changes it copies it first */
+        *out = level;
+        return 0;
+    }
     return level.kind == JITVM_UNDEF ? new_array(array_new(heap, 0), out) : JITVM_ERR_TYPE;
 }
 

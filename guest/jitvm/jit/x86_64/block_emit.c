@@ -56,7 +56,8 @@ static void emit_insn(struct emit *e)
         emit_call(e);
     } else if (op == CODE_RET || op == CODE_RETU) {
         emit_return(e);
-    } else if (!emit_moving(e) && !emit_arithmetic(e) && !emit_compare(e) && !emit_array(e)) {
+    } else if (!emit_moving(e) && !emit_arithmetic(e) && !emit_compare(e) && !emit_array(e) &&
+               !emit_math(e)) {
         emit_slow(e);
     }
 }

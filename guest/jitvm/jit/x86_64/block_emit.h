@@ -150,6 +150,7 @@ bool emit_moving(struct emit *e);
 bool emit_arithmetic(struct emit *e);
 bool emit_compare(struct emit *e);
 bool emit_array(struct emit *e);
+bool emit_math(struct emit *e);
 void emit_values(struct emit *e, const struct cold *c);
 /* One more reference to the value there, if it is counted. Uses rcx, rdx. */
 void retain_element(struct emit *e, struct x86_mem kind, struct x86_mem payload, kind_set kinds);

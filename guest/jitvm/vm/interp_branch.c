@@ -4,22 +4,14 @@
 
 #include "guest/jitvm/jit/jit.h"
 
-/* The activation goes on in compiled code until it returns. */
-static int go_on_compiled(HANDLER_ARGS, jit_loop_fn rest)
+/* The innermost activation goes on in compiled code until it returns, and is over. */
+static int end_compiled(struct jitvm *vm, struct jitvm_value *base, jit_loop_fn rest)
 {
-    struct vm_frame frame = *vm->frame--;
-    vm->slice = fuel;
+    struct vm_function *function = (vm->frame--)->function;
     int status = rest(vm, base);
-    fuel = vm->slice;
     if (status == 0)
-        frame.function->result_kinds |= (uint16_t)(1u << base->kind);
-    ip = frame.return_ip;
-    base = frame.base;
-    if (!ip)
-        return status;
-    if (status < 0)
-        return interp_fail(vm, ip - 2, base, status);
-    GO_ON(0);
+        function->result_kinds |= (uint16_t)(1u << base->kind);
+    return status;
 }
 
 /* A branch backwards was taken and the slice is used up: a loop that runs for long. */
@@ -30,12 +22,20 @@ __attribute__((noinline)) static int refuel(HANDLER_ARGS)
     fuel = vm->slice;
     if (status < 0)
         return interp_fail(vm, ip, base, status);
-    struct vm_function *function = vm->frame->function;
-    uint32_t head = (uint32_t)(ip + ip->c - function->code->insns);
-    jit_loop_fn rest = vm->jit ? jit_loop_hot(vm, function, base, head) : NULL;
-    if (rest)
-        return go_on_compiled(vm, ip, base, fuel, rest);
-    GO_ON(ip->c);
+    struct vm_frame frame = *vm->frame;
+    uint32_t head = (uint32_t)(ip + ip->c - frame.function->code->insns);
+    jit_loop_fn rest = vm->jit ? jit_loop_hot(vm, frame.function, base, head) : NULL;
+    if (!rest)
+        GO_ON(ip->c);
+    status = end_compiled(vm, base, rest);
+    if (!frame.return_ip)
+        return status;
+    if (status < 0)
+        return interp_fail(vm, frame.return_ip - 2, frame.base, status);
+    fuel = vm->slice;
+    ip = frame.return_ip;
+    base = frame.base;
+    GO_ON(0);
 }
 
 #define TAKEN_FORWARD GO_ON(ip->c)

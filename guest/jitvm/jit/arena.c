@@ -44,8 +44,7 @@ void *arena_alloc(struct arena *arena, size_t count, size_t size)
     if (size && count > (SIZE_MAX - 16) / size)
         return NULL;
     size_t len = (count * size + 15) & ~(size_t)15;
-    if ((!arena->current || arena->current->room - arena->used < len) &&
-        !arena_advance(arena, len))
+    if ((!arena->current || arena->current->room - arena->used < len) && !arena_advance(arena, len))
         return NULL;
     void *block = arena->current->bytes + arena->used;
     arena->used += len;

@@ -6,7 +6,8 @@
 #define FLOW_INSNS_MAX 4096u
 #define FLOW_CELLS_MAX (1u << 20) /* instructions by registers */
 
-/* ---- operands ----------------------------------------------------------------------------------- */
+/* ---- operands -----------------------------------------------------------------------------------
+ */
 
 static void reads(struct operands *o, unsigned reg)
 {
@@ -146,7 +147,8 @@ void operands_of(const struct code *code, uint32_t at, struct operands *o)
     }
 }
 
-/* ---- blocks ------------------------------------------------------------------------------------- */
+/* ---- blocks -------------------------------------------------------------------------------------
+ */
 
 static uint32_t after(const struct code *code, uint32_t at)
 {
@@ -190,8 +192,8 @@ static bool fill_block(struct flow *f, struct block *b)
     uint32_t last = last_of(f, b);
     unsigned op = f->code->ops[last];
     b->next[0] = code_ends_flow(op) ? BLOCK_NONE : f->block_at[b->end];
-    b->next[1] = code_is_branch(op) ? f->block_at[(int64_t)last + f->code->insns[last].c]
-                                    : BLOCK_NONE;
+    b->next[1] =
+        code_is_branch(op) ? f->block_at[(int64_t)last + f->code->insns[last].c] : BLOCK_NONE;
     b->weight = 1;
     b->in = arena_alloc(f->arena, f->registers, sizeof *b->in);
     b->live_in = arena_alloc(f->arena, (size_t)f->words * 2, sizeof *b->live_in);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The block compiler, what does not depend on the processor: the flow of control of one function, the
- * kinds that its registers have, what is alive, and where it is kept.
+ * The block compiler, what does not depend on the processor: the flow of control of one function,
+ * the kinds that its registers have, what is alive, and where it is kept.
  *
  * A register whose kind is known to be int, bool or float is unboxed: a machine register, or the
  * payload of its cell, has it, and the kind in the cell means nothing but that it is no heap kind.
@@ -47,7 +47,8 @@ static inline enum rep kinds_rep(kind_set set)
     return set == KINDS_FLOAT ? REP_FLOAT : REP_BOXED;
 }
 
-/* ---- what an instruction does with registers ---------------------------------------------------- */
+/* ---- what an instruction does with registers ----------------------------------------------------
+ */
 
 struct operands {
     uint16_t reads[4];
@@ -59,7 +60,8 @@ struct operands {
 };
 void operands_of(const struct code *code, uint32_t at, struct operands *out);
 
-/* ---- flow --------------------------------------------------------------------------------------- */
+/* ---- flow ---------------------------------------------------------------------------------------
+ */
 
 #define BLOCK_NONE UINT32_MAX
 
@@ -93,25 +95,25 @@ struct flow {
     struct arena *arena;
     const struct vm_function *function;
     const struct code *code;
-    uint32_t count;     /* instructions */
+    uint32_t count; /* instructions */
     uint32_t registers;
-    uint32_t words;     /* of a set of registers */
+    uint32_t words; /* of a set of registers */
     struct block *blocks;
     uint32_t block_count;
     uint32_t *block_at; /* by instruction */
 
-    const kind_set *args;  /* by argument: kinds that the entry lets in; of a loop: by register */
-    bool is_loop;          /* entered at a loop's head instead of the start */
-    uint32_t entry;        /* the block it is entered at */
-    const uint8_t *slow;   /* by instruction, NULL: none. 1: without guessing */
-    bool generic;          /* no guessing at all */
-    kind_set result;       /* what it returns */
+    const kind_set *args; /* by argument: kinds that the entry lets in; of a loop: by register */
+    bool is_loop;         /* entered at a loop's head instead of the start */
+    uint32_t entry;       /* the block it is entered at */
+    const uint8_t *slow;  /* by instruction, NULL: none. 1: without guessing */
+    bool generic;         /* no guessing at all */
+    kind_set result;      /* what it returns */
 
-    uint64_t *live;        /* by instruction: alive after it */
+    uint64_t *live; /* by instruction: alive after it */
     struct span *spans;
     uint32_t span_count, span_room;
     uint32_t *span_first[2], *span_last[2]; /* by register: int, float; index + 1 */
-    uint32_t *helpers;     /* by instruction: how many before it call C on the usual way */
+    uint32_t *helpers; /* by instruction: how many before it call C on the usual way */
 };
 
 /* 0; LIMIT: larger than the compiler takes on; MEMORY. */
@@ -127,15 +129,16 @@ static inline bool flow_alive(const uint64_t *set, uint32_t reg)
     return set[reg / 64] >> (reg % 64) & 1;
 }
 
-/* Follows one instruction: `kinds`, by register, from before it to after it. False: control does not
- * get past it. */
+/* Follows one instruction: `kinds`, by register, from before it to after it. False: control does
+ * not get past it. */
 bool kinds_step(const struct flow *f, uint32_t at, kind_set *kinds, kind_set *result);
 /* What instruction `at` writes, of operands of these kinds; 0: it never ran, or never ends. */
 kind_set kinds_written(const struct flow *f, uint32_t at, const kind_set *kinds);
 /* Has the instruction to leave for the interpreter, as nothing is known of what it gives? */
 bool kinds_unseen(const struct flow *f, uint32_t at);
 
-/* ---- places ------------------------------------------------------------------------------------- */
+/* ---- places -------------------------------------------------------------------------------------
+ */
 
 /* What the processor has: registers by number, in the order to take them in. */
 struct places {

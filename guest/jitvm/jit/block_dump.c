@@ -14,7 +14,8 @@ static void dump_set(kind_set set, FILE *to)
             fputc(names[kind], to);
 }
 
-static void dump_register(const struct flow *f, uint32_t reg, kind_set set, uint32_t point, FILE *to)
+static void dump_register(const struct flow *f, uint32_t reg, kind_set set, uint32_t point,
+                          FILE *to)
 {
     enum rep rep = kinds_rep(set);
     fprintf(to, " r%u:", reg);

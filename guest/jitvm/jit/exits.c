@@ -42,8 +42,8 @@ int exits_restore(struct jit_version *version, struct jit_restore restore)
     return 0;
 }
 
-/* Exits of an operation that was tried and failed, not of one that had never run, mean that its guess
- * is wrong too often. */
+/* Exits of an operation that was tried and failed, not of one that had never run, mean that its
+ * guess is wrong too often. */
 static void give_up_guesses(struct jit_code *code, const struct jit_version *version,
                             uint32_t limit)
 {

@@ -19,20 +19,20 @@ struct jit_result {
 /* The first slots of the table that code calls through: C functions and the pieces of machine code
  * that they are reached by. */
 enum jit_helper {
-    JIT_OP,           /* status (vm, base, version, insn): as op_slow does it */
-    JIT_BRANCH,       /* taken (vm, base, version, insn) */
-    JIT_CALL,         /* status (vm, base, version, insn): CALLDYN */
-    JIT_ERROR,        /* (vm, base, version, insn): unwinds the activation */
-    JIT_ENTRY_MISS,   /* status (vm, base, version) */
-    JIT_EXIT_SAVE,    /* exit (vm, base, version, exit, registers) */
-    JIT_EXIT_RUN,     /* result (vm, base, version, exit) */
-    JIT_BOX_ARGS,     /* link (vm, base, link, registers) */
-    JIT_INVOKE,       /* result (vm, base, link) */
-    JIT_REFUEL,       /* status (vm) */
-    JIT_RELEASE,      /* (vm, cell) */
-    JIT_FREE,         /* (vm, object) */
-    JIT_PAY,          /* status (vm, base, version): fuel and depth of an activation */
-    JIT_POW,          /* double (double, double) */
+    JIT_OP,         /* status (vm, base, version, insn): as op_slow does it */
+    JIT_BRANCH,     /* taken (vm, base, version, insn) */
+    JIT_CALL,       /* status (vm, base, version, insn): CALLDYN */
+    JIT_ERROR,      /* (vm, base, version, insn): unwinds the activation */
+    JIT_ENTRY_MISS, /* status (vm, base, version) */
+    JIT_EXIT_SAVE,  /* exit (vm, base, version, exit, registers) */
+    JIT_EXIT_RUN,   /* result (vm, base, version, exit) */
+    JIT_BOX_ARGS,   /* link (vm, base, link, registers) */
+    JIT_INVOKE,     /* result (vm, base, link) */
+    JIT_REFUEL,     /* status (vm) */
+    JIT_RELEASE,    /* (vm, cell) */
+    JIT_FREE,       /* (vm, object) */
+    JIT_PAY,        /* status (vm, base, version): fuel and depth of an activation */
+    JIT_POW,        /* double (double, double) */
     JIT_FMOD,
     JIT_FLOAT_TO_INT, /* int64_t (double) */
     /* machine code */
@@ -87,8 +87,8 @@ struct jit_code {
     struct vm_function *function;
     struct jit_version *current;
     struct jit_version *loops; /* entered in the middle */
-    uint8_t *slow; /* by instruction: guessing did not pay */
-    kind_set *args; /* by argument: what it is compiled for */
+    uint8_t *slow;             /* by instruction: guessing did not pay */
+    kind_set *args;            /* by argument: what it is compiled for */
     uint32_t exits, misses, compilations, loop_compilations;
     bool generic, linear, refused;
 };
@@ -113,7 +113,8 @@ struct jit {
     bool failed; /* memory may not be executed: no more is tried */
 };
 
-/* ---- what an architecture gives ------------------------------------------------------------------- */
+/* ---- what an architecture gives
+ * ------------------------------------------------------------------- */
 
 /* NULL: there is none for this processor. */
 const struct places *arch_places(void);
@@ -123,7 +124,8 @@ int arch_stubs(struct assembler *a, uint32_t offsets[JIT_HELPERS]);
 /* Emits the function, its exits and its entries; version->boxed, typed are filled in. */
 int arch_compile(struct jit *jit, struct jit_version *version, struct flow *f);
 
-/* ---- exits.c ---------------------------------------------------------------------------------------- */
+/* ---- exits.c
+ * ---------------------------------------------------------------------------------------- */
 
 /* Adds an exit that goes on at `insn`; its number, or UINT32_MAX without memory. Then its restores,
  * at once. */
@@ -133,7 +135,8 @@ void exits_dump(const struct jit_version *version, FILE *to);
 /* An exit was taken, its activation has ended: is it time for another compilation? */
 void exits_count(struct jitvm *vm, struct jit_version *version, struct jit_exit *exit);
 
-/* ---- helpers.c -------------------------------------------------------------------------------------- */
+/* ---- helpers.c
+ * -------------------------------------------------------------------------------------- */
 
 void helpers_fill(const void **links);
 
@@ -145,7 +148,8 @@ struct jit_registers {
     } floats[16];
 };
 
-/* ---- jit.c ------------------------------------------------------------------------------------------ */
+/* ---- jit.c
+ * ------------------------------------------------------------------------------------------ */
 
 /* Compiles for the kinds in code->args; 0, or why not. */
 int jit_compile(struct jitvm *vm, struct jit_code *code);

@@ -10,7 +10,8 @@
 #include "guest/jitvm/jit/internal.h"
 #include "guest/jitvm/jit/perf.h"
 
-/* ---- the life of it ------------------------------------------------------------------------------------- */
+/* ---- the life of it
+ * ------------------------------------------------------------------------------------- */
 
 static int publish_stubs(struct jit *jit)
 {
@@ -99,7 +100,9 @@ int jit_new(struct jitvm *vm, struct jitvm_error *err)
     return 0;
 }
 
-/* ---- when ----------------------------------------------------------------------------------------------- */
+/* ---- when
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static bool one_block(const struct code *code)
 {
@@ -132,7 +135,8 @@ void jit_config_changed(struct jitvm *vm)
     }
 }
 
-/* ---- one compilation ------------------------------------------------------------------------------------ */
+/* ---- one compilation
+ * ------------------------------------------------------------------------------------ */
 
 static uint64_t now(void)
 {
@@ -247,8 +251,7 @@ static void dump(const struct jitvm *vm, const struct flow *f, const struct jit_
     }
 }
 
-static int (*version_entry(const struct jit_version *version))(struct jitvm *,
-                                                               struct jitvm_value *)
+static int (*version_entry(const struct jit_version *version))(struct jitvm *, struct jitvm_value *)
 {
     union {
         const char *at;
@@ -261,8 +264,7 @@ static int publish(struct jitvm *vm, struct jit_version *version)
 {
     struct jit *jit = vm->jit;
     version->len = jit->assembler.len;
-    version->start =
-        jit_memory_publish(jit->memory, jit->assembler.bytes, version->len, ASM_ALIGN);
+    version->start = jit_memory_publish(jit->memory, jit->assembler.bytes, version->len, ASM_ALIGN);
     if (!version->start)
         return JITVM_ERR_HOST;
     vm->stats.native_bytes += version->len;
@@ -374,7 +376,8 @@ void jit_function_hot(struct jitvm *vm, struct vm_function *function,
     vm->stats.refused++;
 }
 
-/* ---- loops ---------------------------------------------------------------------------------------------- */
+/* ---- loops
+ * ---------------------------------------------------------------------------------------------- */
 
 /* Loops of one function that are compiled: then it is left to the interpreter. */
 #define LOOPS_MAX 8u

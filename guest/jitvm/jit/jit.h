@@ -11,8 +11,8 @@
 
 #include "guest/jitvm/vm/vm.h"
 
-/* Makes vm->jit, from vm->config; leaves NULL when the configuration or the processor says that there
- * is none. 0 or MEMORY. After it, functions that get code (vm_code) get their countdown from
+/* Makes vm->jit, from vm->config; leaves NULL when the configuration or the processor says that
+ * there is none. 0 or MEMORY. After it, functions that get code (vm_code) get their countdown from
  * jit_countdown. */
 int jit_new(struct jitvm *vm, struct jitvm_error *err);
 
@@ -20,8 +20,8 @@ int jit_new(struct jitvm *vm, struct jitvm_error *err);
 void jit_free(struct jitvm *vm);
 
 /* Calls that the interpreter makes of `function`, whose code was lowered, before it asks for a
- * compilation: at a call it does `if (countdown >= 0 && countdown-- == 0) jit_function_hot(...)`, and
- * then looks at `entry`. Negative: never. */
+ * compilation: at a call it does `if (countdown >= 0 && countdown-- == 0) jit_function_hot(...)`,
+ * and then looks at `entry`. Negative: never. */
 int32_t jit_countdown(const struct jitvm *vm, const struct vm_function *function);
 
 /* Compiles the function for arguments like those in base[0..arity), and sets `entry`, `countdown`.
@@ -30,7 +30,8 @@ void jit_function_hot(struct jitvm *vm, struct vm_function *function,
                       const struct jitvm_value *base);
 
 /* Runs the rest of an activation, whose frame was popped, and ends it: the result in base[0]. 0, or
- * the status of an error that the activation was unwound for. vm->slice, vm->depth as of `entry`. */
+ * the status of an error that the activation was unwound for. vm->slice, vm->depth as of `entry`.
+ */
 typedef int (*jit_loop_fn)(struct jitvm *vm, struct jitvm_value *base);
 
 /* A loop has run for a whole slice of fuel and jumps to instruction `insn` again: code that goes on

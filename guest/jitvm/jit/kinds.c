@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kinds of registers, by following the code forward until nothing changes. Sets only grow on the way,
- * so it ends. What an operation gives is deduced, or guessed from what the interpreter saw; compiled
- * code looks whether a guess was right.
+ * Kinds of registers, by following the code forward until nothing changes. Sets only grow on the
+ * way, so it ends. What an operation gives is deduced, or guessed from what the interpreter saw;
+ * compiled code looks whether a guess was right.
  */
 #include "guest/jitvm/jit/block.h"
 
@@ -10,7 +10,8 @@
 
 #include "guest/jitvm/jit/calls.h"
 
-/* ---- results -------------------------------------------------------------------------------------- */
+/* ---- results
+ * -------------------------------------------------------------------------------------- */
 
 /* Of value_to_number. */
 static kind_set as_number(kind_set set)
@@ -199,7 +200,7 @@ kind_set kinds_written(const struct flow *f, uint32_t at, const kind_set *kinds)
     case CODE_SETIDX:
     case CODE_SETIDX2:
         return kinds[insn->a] == KINDS_ARRAY || kinds[insn->a] == KINDS_HASH ? kinds[insn->a]
-                                                                            : KINDS_ALL;
+                                                                             : KINDS_ALL;
     case CODE_INDEX:
     case CODE_INDEXV:
     case CODE_INDEX2:
@@ -224,7 +225,8 @@ kind_set kinds_written(const struct flow *f, uint32_t at, const kind_set *kinds)
     }
 }
 
-/* ---- steps ---------------------------------------------------------------------------------------- */
+/* ---- steps
+ * ---------------------------------------------------------------------------------------- */
 
 /* Of a slot that an op by place, or a whole loop, changed. */
 static kind_set changed_slot(const struct flow *f, uint32_t at, kind_set before)
@@ -275,7 +277,8 @@ bool kinds_step(const struct flow *f, uint32_t at, kind_set *kinds, kind_set *re
     return true;
 }
 
-/* ---- to the fixed point ----------------------------------------------------------------------------- */
+/* ---- to the fixed point
+ * ----------------------------------------------------------------------------- */
 
 static void flow_into(struct flow *f, uint32_t block, const kind_set *kinds)
 {

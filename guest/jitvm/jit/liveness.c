@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which registers are still to be read, after each instruction. Ways that compiled code does not take
- * count too: the interpreter may, after an exit.
+ * Which registers are still to be read, after each instruction. Ways that compiled code does not
+ * take count too: the interpreter may, after an exit.
  */
 #include <string.h>
 
@@ -70,9 +70,11 @@ int flow_liveness(struct flow *f)
     return 0;
 }
 
-/* ---- calls of C ------------------------------------------------------------------------------------------ */
+/* ---- calls of C
+ * ------------------------------------------------------------------------------------------ */
 
-/* Does the instruction call C on its usual way? What is alive across is better kept where C does. */
+/* Does the instruction call C on its usual way? What is alive across is better kept where C does.
+ */
 static bool calls_c(unsigned op)
 {
     switch (op) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where unboxed registers are. Each stretch over which one is alive in one representation is a span;
- * spans that a jump connects must be in the same place, so that jumps need no moves. Then a linear
- * scan: machine registers go to what is used most, by depth of loops; the rest stays in its cell.
+ * Where unboxed registers are. Each stretch over which one is alive in one representation is a
+ * span; spans that a jump connects must be in the same place, so that jumps need no moves. Then a
+ * linear scan: machine registers go to what is used most, by depth of loops; the rest stays in its
+ * cell.
  */
 #include "guest/jitvm/jit/block.h"
 
@@ -16,7 +17,8 @@ struct walk {
     uint32_t *open; /* by register: the span that is open, index + 1 */
 };
 
-/* ---- spans ----------------------------------------------------------------------------------------- */
+/* ---- spans
+ * ----------------------------------------------------------------------------------------- */
 
 static uint32_t span_home(struct flow *f, uint32_t span)
 {
@@ -75,7 +77,8 @@ static void span_close(struct walk *w, uint32_t reg, uint32_t point)
     w->open[reg] = 0;
 }
 
-/* ---- the walk -------------------------------------------------------------------------------------- */
+/* ---- the walk
+ * -------------------------------------------------------------------------------------- */
 
 static bool open_if_unboxed(struct walk *w, uint32_t reg, uint32_t point)
 {
@@ -179,7 +182,8 @@ static bool walk_block(struct walk *w, struct block *b)
     return true;
 }
 
-/* ---- what must be together ------------------------------------------------------------------------- */
+/* ---- what must be together
+ * ------------------------------------------------------------------------- */
 
 static void join(struct flow *f, uint32_t a, uint32_t b)
 {
@@ -211,7 +215,8 @@ static void join_all(struct flow *f)
     }
 }
 
-/* ---- the scan -------------------------------------------------------------------------------------- */
+/* ---- the scan
+ * -------------------------------------------------------------------------------------- */
 
 struct scan {
     struct flow *f;

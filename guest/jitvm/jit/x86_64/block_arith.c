@@ -66,7 +66,8 @@ static enum x86_xmm load_float(struct emit *e, struct operand o, enum x86_xmm sc
     return scratch;
 }
 
-/* ---- ints --------------------------------------------------------------------------------------------- */
+/* ---- ints
+ * --------------------------------------------------------------------------------------------- */
 
 static enum x86_alu alu_of(unsigned op)
 {
@@ -117,8 +118,8 @@ static bool in_place(const struct emit *e, struct operand o, enum x86_reg reg)
     return !o.literal && place_before(e, o.index, false) == (int)reg;
 }
 
-/* Where to compute: the result's own place, unless the second operand is still needed from there, or
- * the operation may be undone. */
+/* Where to compute: the result's own place, unless the second operand is still needed from there,
+ * or the operation may be undone. */
 static enum x86_reg target_for(const struct emit *e, struct operand c, bool may_leave)
 {
     enum x86_reg to = result_int(e, X86_RAX);
@@ -239,7 +240,8 @@ static bool emit_unary(struct emit *e, enum x86_unary op)
     return true;
 }
 
-/* ---- dividing ints ------------------------------------------------------------------------------------ */
+/* ---- dividing ints
+ * ------------------------------------------------------------------------------------ */
 
 static bool power_of_two(int64_t i)
 {
@@ -337,7 +339,8 @@ static bool emit_int_divide(struct emit *e, bool remainder)
     return true;
 }
 
-/* ---- floats ------------------------------------------------------------------------------------------- */
+/* ---- floats
+ * ------------------------------------------------------------------------------------------- */
 
 static bool emit_float_op(struct emit *e, enum x86_sse op)
 {
@@ -394,7 +397,8 @@ static bool emit_float_negate(struct emit *e)
     return true;
 }
 
-/* ---- conversions -------------------------------------------------------------------------------------- */
+/* ---- conversions
+ * -------------------------------------------------------------------------------------- */
 
 static bool emit_to_float(struct emit *e)
 {

@@ -82,7 +82,8 @@ static void end_container(struct emit *e, uint32_t container, uint32_t result)
         release_old(e, container);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------- */
+/* ---- reading
+ * ------------------------------------------------------------------------------------------- */
 
 /* rax becomes the address of the element, a whole value. */
 static void address_of_value(struct emit *e, enum x86_reg at)
@@ -190,7 +191,8 @@ static bool emit_index(struct emit *e, bool rows)
     return true;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------- */
+/* ---- writing
+ * ------------------------------------------------------------------------------------------- */
 
 static bool emit_set_index(struct emit *e, bool rows)
 {

@@ -36,7 +36,8 @@ static bool compares(unsigned op)
     return op >= CODE_JEQ && op <= CODE_JNGE_RK_BACK;
 }
 
-/* ---- flags -------------------------------------------------------------------------------------------- */
+/* ---- flags
+ * -------------------------------------------------------------------------------------------- */
 
 static enum x86_cond int_cond(enum relation r)
 {
@@ -142,7 +143,8 @@ static void jump_on(struct emit *e, const struct sides *s, enum form form, enum 
     x86_jcc(e->a, when ? cond : x86_not_cond(cond), to);
 }
 
-/* ---- where a branch goes --------------------------------------------------------------------------------- */
+/* ---- where a branch goes
+ * --------------------------------------------------------------------------------- */
 
 static struct block *target_of(const struct emit *e)
 {
@@ -224,7 +226,9 @@ static void branch_slowly(struct emit *e)
     asm_bind(e->a, past);
 }
 
-/* ---- truth ------------------------------------------------------------------------------------------------ */
+/* ---- truth
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static bool on_true(unsigned op)
 {
@@ -283,7 +287,8 @@ static void branch_on_truth(struct emit *e)
     asm_bind(e->a, past);
 }
 
-/* ---- counting --------------------------------------------------------------------------------------------- */
+/* ---- counting
+ * --------------------------------------------------------------------------------------------- */
 
 static void count_and_branch(struct emit *e)
 {
@@ -320,7 +325,8 @@ void emit_branch(struct emit *e)
         count_and_branch(e);
     } else if (compares(op)) {
         struct condition c = condition_of(op);
-        struct sides s = {.x = insn->a, .y = insn->b, .kx = e->kinds[insn->a], .literal = c.literal};
+        struct sides s = {
+            .x = insn->a, .y = insn->b, .kx = e->kinds[insn->a], .literal = c.literal};
         s.ky = c.literal ? (kind_set)(1u << e->f->vm->literals[s.y].kind) : e->kinds[s.y];
         enum form form = form_of(e, &s);
         if (form == FORM_NONE)
@@ -332,7 +338,8 @@ void emit_branch(struct emit *e)
     }
 }
 
-/* ---- as values -------------------------------------------------------------------------------------------- */
+/* ---- as values
+ * -------------------------------------------------------------------------------------------- */
 
 static bool relation_of_value(unsigned op, enum relation *r)
 {

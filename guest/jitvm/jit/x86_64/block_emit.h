@@ -3,10 +3,11 @@
  * Machine code of one function, for x86-64: shared by the files that emit it.
  *
  * rbx is the VM, r12 the activation's registers, r13 the fuel slice, r14 the depth left. rax, rcx,
- * rdx, xmm14 and xmm15 are for the moment only; the others hold unboxed registers. A typed entry has
- * its arguments in registers (places.int_args, float_args) or cells and gives the payload in rax, the
- * kind in rdx; JIT_FAILED there says that an error is pending. It preserves rbx, r12, r13 and r14 as
- * what they are, and nothing else. The stack is aligned to 16 within a body, which takes 16 bytes.
+ * rdx, xmm14 and xmm15 are for the moment only; the others hold unboxed registers. A typed entry
+ * has its arguments in registers (places.int_args, float_args) or cells and gives the payload in
+ * rax, the kind in rdx; JIT_FAILED there says that an error is pending. It preserves rbx, r12, r13
+ * and r14 as what they are, and nothing else. The stack is aligned to 16 within a body, which takes
+ * 16 bytes.
  */
 #ifndef JITVM_JIT_X86_64_BLOCK_EMIT_H
 #define JITVM_JIT_X86_64_BLOCK_EMIT_H
@@ -27,15 +28,15 @@
 extern const struct places x86_places;
 
 enum cold_what {
-    COLD_EXIT,     /* leave through exit `number` */
-    COLD_ERROR,    /* instruction `number` failed, the error is pending */
-    COLD_RELEASE,  /* what cell `reg` holds ends; back */
-    COLD_FREE,     /* the object at rax has no reference left; back */
-    COLD_REFUEL,   /* the slice is used up at instruction `number`; to `back` when there is more */
-    COLD_RESULT,   /* a call gave another kind than was expected: exit `number`, cell `reg` */
-    COLD_OP,       /* instruction `number` as op_slow does it; back */
-    COLD_ENTER,    /* an activation cannot be paid for yet, or at all; back */
-    COLD_VALUES,   /* a number is wanted of an array, at rax, that may be one of values; back */
+    COLD_EXIT,    /* leave through exit `number` */
+    COLD_ERROR,   /* instruction `number` failed, the error is pending */
+    COLD_RELEASE, /* what cell `reg` holds ends; back */
+    COLD_FREE,    /* the object at rax has no reference left; back */
+    COLD_REFUEL,  /* the slice is used up at instruction `number`; to `back` when there is more */
+    COLD_RESULT,  /* a call gave another kind than was expected: exit `number`, cell `reg` */
+    COLD_OP,      /* instruction `number` as op_slow does it; back */
+    COLD_ENTER,   /* an activation cannot be paid for yet, or at all; back */
+    COLD_VALUES,  /* a number is wanted of an array, at rax, that may be one of values; back */
 };
 
 /* An unboxed value that is to be put in its cell. */
@@ -63,8 +64,8 @@ struct emit {
     struct assembler *a;
     struct jit *jit;
     struct jit_version *version;
-    kind_set *kinds;      /* by register, before instruction `at` */
-    uint8_t *clean;       /* by register: the payload in the cell is the one in the machine register */
+    kind_set *kinds; /* by register, before instruction `at` */
+    uint8_t *clean;  /* by register: the payload in the cell is the one in the machine register */
     const uint64_t *live; /* before `at` */
     const uint64_t *live_after;
     kind_set written; /* what `at` writes */
@@ -77,7 +78,8 @@ struct emit {
     bool failed; /* no memory */
 };
 
-/* ---- values (block_value.c) ----------------------------------------------------------------------- */
+/* ---- values (block_value.c)
+ * ----------------------------------------------------------------------- */
 
 static inline struct x86_mem cell_kind(uint32_t reg)
 {
@@ -130,11 +132,12 @@ void canonical(struct emit *e, enum x86_xmm reg);
 void save_live(struct emit *e, bool typed);
 void load_live(struct emit *e, bool typed);
 
-/* ---- leaving (block_exit.c) ------------------------------------------------------------------------ */
+/* ---- leaving (block_exit.c)
+ * ------------------------------------------------------------------------ */
 
 struct cold *cold_add(struct emit *e, enum cold_what what);
-struct asm_label exit_before(struct emit *e);           /* at `at`, which has done nothing yet */
-struct asm_label exit_after(struct emit *e);            /* at the next one; cell a has the result */
+struct asm_label exit_before(struct emit *e); /* at `at`, which has done nothing yet */
+struct asm_label exit_after(struct emit *e);  /* at the next one; cell a has the result */
 struct asm_label error_at(struct emit *e);
 uint32_t exit_number_after(struct emit *e);
 void emit_cold(struct emit *e);
@@ -142,7 +145,8 @@ void call_helper(struct emit *e, enum jit_helper helper);
 void jump_helper(struct emit *e, enum jit_helper helper);
 uint32_t insn_length(const struct emit *e, uint32_t at);
 
-/* ---- instructions ------------------------------------------------------------------------------------ */
+/* ---- instructions
+ * ------------------------------------------------------------------------------------ */
 
 void emit_slow(struct emit *e);
 /* Each: false when it has no form for operands of these kinds. */

@@ -2,7 +2,8 @@
 /* Moving values: between registers, of literals, of globals. */
 #include "guest/jitvm/jit/x86_64/block_emit.h"
 
-/* One more reference to what is at [rax] or in the cell: kind there, payload in rcx. Uses rcx, rdx. */
+/* One more reference to what is at [rax] or in the cell: kind there, payload in rcx. Uses rcx, rdx.
+ */
 static void retain_at(struct emit *e, struct x86_mem kind, struct x86_mem payload, kind_set kinds)
 {
     if (!(kinds & KINDS_HEAP))
@@ -26,7 +27,8 @@ void retain_element(struct emit *e, struct x86_mem kind, struct x86_mem payload,
     retain_at(e, kind, payload, kinds);
 }
 
-/* ---- copies ------------------------------------------------------------------------------------------- */
+/* ---- copies
+ * ------------------------------------------------------------------------------------------- */
 
 static void copy_boxed(struct emit *e, bool take)
 {
@@ -99,7 +101,8 @@ static bool emit_literal(struct emit *e)
     return true;
 }
 
-/* ---- globals ------------------------------------------------------------------------------------------ */
+/* ---- globals
+ * ------------------------------------------------------------------------------------------ */
 
 static struct x86_mem global_at(uint32_t global, int32_t offset)
 {

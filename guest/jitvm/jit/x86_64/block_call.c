@@ -291,6 +291,26 @@ static void settle_arguments(struct emit *e)
         load_payload(e, loads[i].is_float, loads[i].to, loads[i].reg);
 }
 
+/* Where a loop leads back to the first block, a register may be of several kinds there, and so be
+ * in its cell, though an argument came in a register and another slot is undef. */
+static void box_entry(struct emit *e)
+{
+    const struct block *head = &e->f->blocks[e->f->entry];
+    unsigned next[2] = {0, 0};
+    for (uint32_t r = 0; r < e->f->function->slots; r++) {
+        kind_set kinds = r < e->f->function->arity ? e->f->args[r] : KINDS_UNDEF;
+        enum rep rep = kinds_rep(kinds);
+        struct boxing b = {.reg = (uint16_t)r, .place = -2};
+        if (rep == REP_INT || rep == REP_FLOAT) {
+            int from = argument_register(rep == REP_FLOAT, next);
+            b.kind = (uint8_t)__builtin_ctz(kinds);
+            b.place = (int8_t)(from >= 0 && rep == REP_FLOAT ? from + 16 : from);
+        }
+        if (rep != REP_BOXED && kinds_rep(head->in[r]) == REP_BOXED && flow_alive(head->live_in, r))
+            emit_boxing(e, &b);
+    }
+}
+
 /* From cells to where the loop has them: whoever called has looked at the kinds. What was single
  * there may be several kinds at the head, where ways meet: then it is in its cell already. */
 static void settle_loop(struct emit *e)
@@ -391,5 +411,6 @@ void emit_entries(struct emit *e)
         return;
     }
     pay(e);
+    box_entry(e);
     settle_arguments(e);
 }

@@ -35,7 +35,7 @@ static const struct {
     {"jit_calls_over_luajit", "jitvm to LuaJIT, calls alone", "", "jit", 1.5},
     {"jit_over_gcc_geomean", "jitvm to gcc -O2", "", "jit", 0},
     {"interp_geomean_over_luajit_joff", "jitvm's interpreter to LuaJIT's", "", "jit", 1.5},
-    {"jit_compile_us_p50", "compiling a function, median", "us", "jit", 100},
+    {"jit_compile_us_p50", "compiling a function or loop, median", "us", "jit", 100},
     {"jit_start_ms", "jitvm, spawn to first byte", "ms", "jit", 1},
     {"jit_binary_kib", "size of jitvm", "KiB", "jit", 700},
     {"jit_hello_rss_kib", "memory of jitvm saying hello", "KiB", "jit", 2048},

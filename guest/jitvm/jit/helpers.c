@@ -22,11 +22,55 @@ static struct jit_result give_result(int status, struct jitvm_value *base)
 /* ---- instructions
  * --------------------------------------------------------------------------------------- */
 
+/* A value of a hash by a plain key that it has. */
+static struct jitvm_value *entry_of(const struct jitvm_value *hash, const struct jitvm_value *key)
+{
+    if (hash->kind != JITVM_HASH || (key->kind != JITVM_INT && key->kind != JITVM_STR))
+        return NULL;
+    return hash_find_plain(hash->as.hash, *key);
+}
+
+static bool read_entry(struct jitvm *vm, struct insn *ip, struct jitvm_value *base, unsigned slots)
+{
+    const struct jitvm_value *found = entry_of(&base[ip->b], &base[ip->c]);
+    if (!found)
+        return false;
+    struct jitvm_value v = *found;
+    value_retain(v);
+    if (ip->u >= slots)
+        cell_clear(vm, &base[ip->u]);
+    ip[1].kinds |= 1u << v.kind;
+    cell_set(vm, &base[ip->a], v);
+    return true;
+}
+
+/* Of a hash that is the slot's alone, by a value that is not counted. */
+static bool write_entry(struct jitvm *vm, const struct insn *ip, struct jitvm_value *base,
+                        unsigned slots)
+{
+    const struct jitvm_value *place = &base[ip->a], *v = &base[ip->c];
+    if (place->kind != JITVM_HASH || !object_is_mine(place->as.object) || value_on_heap(*v))
+        return false;
+    struct jitvm_value *found = entry_of(place, &base[ip->b]);
+    if (!found || value_on_heap(*found))
+        return false;
+    *found = *v;
+    if (ip->b >= slots)
+        cell_clear(vm, &base[ip->b]);
+    return true;
+}
+
 static int help_op(struct jitvm *vm, struct jitvm_value *base, uint32_t version, uint32_t insn)
 {
     const struct vm_function *function = version_at(vm, version)->code->function;
     const struct code *code = function->code;
-    return op_slow(code->ops[insn])(vm, &code->insns[insn], base, function->slots);
+    struct insn *ip = &code->insns[insn];
+    unsigned op = code->ops[insn], slots = function->slots;
+    if (op == CODE_INDEX && read_entry(vm, ip, base, slots))
+        return 0;
+    if (op == CODE_SETIDX && write_entry(vm, ip, base, slots))
+        return 0;
+    return vm->jit->ops[op](vm, ip, base, slots);
 }
 
 static int help_branch(struct jitvm *vm, struct jitvm_value *base, uint32_t version, uint32_t insn)

@@ -110,7 +110,7 @@ struct jit {
     uint64_t *times;
     size_t time_count, time_room;
     const struct places *places;
-    bool failed; /* memory may not be executed: no more is tried */
+    op_fn ops[CODE_COUNT]; /* op_slow of each */
 };
 
 /* ---- what an architecture gives

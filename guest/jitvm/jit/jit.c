@@ -38,6 +38,8 @@ static int jit_fill(struct jit *jit, const struct jitvm *vm)
         return JITVM_ERR_MEMORY;
     helpers_fill(jit->links);
     jit->places = arch_places();
+    for (unsigned op = 0; op < CODE_COUNT; op++)
+        jit->ops[op] = op_slow(op);
     asm_init(&jit->assembler, arch_features(), (vm->config.debug & JITVM_DUMP_ASM) != 0);
     return publish_stubs(jit);
 }

@@ -24,7 +24,13 @@ static kind_set as_number(kind_set set)
     return number;
 }
 
-static kind_set arithmetic(kind_set b, kind_set c)
+/* Of two values of which one may be anything, the sum is an int more often than not. */
+static bool guesses(const struct flow *f, uint32_t at)
+{
+    return !f->generic && !(f->slow && f->slow[at]);
+}
+
+static kind_set arithmetic(const struct flow *f, uint32_t at, kind_set b, kind_set c)
 {
     b = as_number(b);
     c = as_number(c);
@@ -32,7 +38,7 @@ static kind_set arithmetic(kind_set b, kind_set c)
         return KINDS_INT;
     if (b == KINDS_FLOAT || c == KINDS_FLOAT)
         return KINDS_FLOAT;
-    return KINDS_NUMBER;
+    return guesses(f, at) ? KINDS_INT : KINDS_NUMBER;
 }
 
 static kind_set literal_kind(const struct flow *f, uint32_t literal)
@@ -63,7 +69,7 @@ static kind_set operand_c(const struct flow *f, uint32_t at, const kind_set *kin
 /* One kind seen is a guess; several are none. */
 static kind_set guess(const struct flow *f, uint32_t at, kind_set seen)
 {
-    if (f->generic || (f->slow && f->slow[at]) || !kinds_single(seen))
+    if (!guesses(f, at) || !kinds_single(seen))
         return KINDS_ALL;
     return seen;
 }
@@ -102,7 +108,7 @@ bool kinds_unseen(const struct flow *f, uint32_t at)
     case CODE_INDEXV:
     case CODE_INDEX2:
     case CODE_GETPATH:
-        return !f->generic && !(f->slow && f->slow[at]) && !seen_at(f, at);
+        return guesses(f, at) && !seen_at(f, at);
     default:
         return false;
     }
@@ -113,7 +119,7 @@ static kind_set quotient(const struct flow *f, uint32_t at, const kind_set *kind
 {
     kind_set b = operand_b(f, at, kinds), c = operand_c(f, at, kinds);
     bool plain = kinds_single(b) && kinds_single(c) && !((b | c) & (kind_set)~KINDS_NUMBER);
-    if (f->generic || (f->slow && f->slow[at]) || !plain)
+    if (!guesses(f, at) || !plain)
         return set | KINDS_UNDEF;
     return set;
 }
@@ -153,7 +159,7 @@ static kind_set written_by_arithmetic(const struct flow *f, uint32_t at, const k
     case CODE_MOD:
     case CODE_MOD_RK:
     case CODE_MOD_KR:
-        return arithmetic(operand_b(f, at, kinds), operand_c(f, at, kinds));
+        return arithmetic(f, at, operand_b(f, at, kinds), operand_c(f, at, kinds));
     case CODE_CMP:
         return compared(f, at, kinds);
     default:
@@ -196,7 +202,7 @@ kind_set kinds_written(const struct flow *f, uint32_t at, const kind_set *kinds)
         return KINDS_HASH;
     case CODE_INCJLT_BACK:
     case CODE_INCJLT_RK_BACK:
-        return arithmetic(kinds[insn->a], KINDS_INT);
+        return arithmetic(f, at, kinds[insn->a], KINDS_INT);
     case CODE_SETIDX:
     case CODE_SETIDX2:
         return kinds[insn->a] == KINDS_ARRAY || kinds[insn->a] == KINDS_HASH ? kinds[insn->a]

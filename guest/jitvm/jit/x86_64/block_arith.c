@@ -29,6 +29,33 @@ static bool is_int(struct operand o)
     return kinds_rep(o.kinds) == REP_INT;
 }
 
+static bool may_be_int(struct operand o)
+{
+    return is_int(o) || (kinds_rep(o.kinds) == REP_BOXED && (o.kinds & KINDS_INT));
+}
+
+/* Two ints, or values that the result was guessed for: then those that are none go aside. */
+static bool ints_or_aside(struct emit *e, struct operand b, struct operand c, struct asm_label *back)
+{
+    if (!may_be_int(b) || !may_be_int(c) || e->written != KINDS_INT)
+        return false;
+    *back = asm_label_new(e->a);
+    if (is_int(b) && is_int(c))
+        return true;
+    struct cold *aside = cold_whole(e);
+    if (!aside)
+        return true;
+    aside->back = *back;
+    const struct operand *operands[2] = {&b, &c};
+    for (unsigned i = 0; i < 2; i++) {
+        if (is_int(*operands[i]))
+            continue;
+        x86_alu_mi(e->a, X86_CMP, X86_W32, cell_kind(operands[i]->index), JITVM_INT);
+        x86_jcc(e->a, X86_NE, aside->label);
+    }
+    return true;
+}
+
 static bool is_number(struct operand o)
 {
     return is_int(o) || o.kinds == KINDS_FLOAT;
@@ -159,28 +186,31 @@ static bool emit_alu(struct emit *e, enum x86_alu op)
 {
     struct operand b = operand_at(e, false), c = operand_at(e, true);
     bool bits = op != X86_ADD && op != X86_SUB;
-    if (!is_int(b) || !is_int(c))
+    struct asm_label back;
+    if (!ints_or_aside(e, b, c, &back))
         return false;
     if (op != X86_SUB && !c.literal && in_place(e, c, result_int(e, X86_RAX))) {
         struct operand t = b;
         b = c;
         c = t;
     }
-    if (op == X86_ADD && lea_sum(e, b, c))
-        return true;
-    enum x86_reg to = target_for(e, c, traps(e) && !bits);
-    move_int(e, to, b);
-    alu_operand(e, op, to, c);
-    if (!bits)
-        trap_overflow(e);
-    put_int(e, to);
+    if (op != X86_ADD || !lea_sum(e, b, c)) {
+        enum x86_reg to = target_for(e, c, traps(e) && !bits);
+        move_int(e, to, b);
+        alu_operand(e, op, to, c);
+        if (!bits)
+            trap_overflow(e);
+        put_int(e, to);
+    }
+    asm_bind(e->a, back);
     return true;
 }
 
 static bool emit_multiply(struct emit *e)
 {
     struct operand b = operand_at(e, false), c = operand_at(e, true);
-    if (!is_int(b) || !is_int(c))
+    struct asm_label back;
+    if (!ints_or_aside(e, b, c, &back))
         return false;
     if (b.literal || (!c.literal && in_place(e, c, result_int(e, X86_RAX)))) {
         struct operand t = b;
@@ -192,13 +222,14 @@ static bool emit_multiply(struct emit *e)
         x86_imul_rri(e->a, X86_W64, to, load_int(e, b, X86_RAX), (int32_t)literal_int(e, c));
         trap_overflow(e);
         put_int(e, to);
-        return true;
+    } else {
+        enum x86_reg to = target_for(e, c, traps(e));
+        move_int(e, to, b);
+        x86_imul_rr(e->a, X86_W64, to, load_int(e, c, X86_RCX));
+        trap_overflow(e);
+        put_int(e, to);
     }
-    enum x86_reg to = target_for(e, c, traps(e));
-    move_int(e, to, b);
-    x86_imul_rr(e->a, X86_W64, to, load_int(e, c, X86_RCX));
-    trap_overflow(e);
-    put_int(e, to);
+    asm_bind(e->a, back);
     return true;
 }
 

@@ -7,8 +7,7 @@
 
 #define ARRAY_FIELD(field) x86_at(X86_RAX, (int32_t)offsetof(struct jitvm_array, field))
 
-/* Aside: the instruction as a whole, nothing having been done yet, the result where it belongs. */
-static struct cold *cold_whole(struct emit *e)
+struct cold *cold_whole(struct emit *e)
 {
     struct operands o;
     operands_of(e->f->code, e->at, &o);

@@ -136,6 +136,8 @@ void load_live(struct emit *e, bool typed);
  * ------------------------------------------------------------------------ */
 
 struct cold *cold_add(struct emit *e, enum cold_what what);
+/* The instruction as a whole, nothing having been done yet, and the result where it belongs. */
+struct cold *cold_whole(struct emit *e);
 struct asm_label exit_before(struct emit *e); /* at `at`, which has done nothing yet */
 struct asm_label exit_after(struct emit *e);  /* at the next one; cell a has the result */
 struct asm_label error_at(struct emit *e);

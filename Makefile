@@ -241,7 +241,7 @@ $(O)/fuzz/libjitvm.a: $(call objects,fuzz/obj,$(JITVM_SRC))
 # What a target of jitvm shares with its tests.
 FUZZ_JITVM := $(filter $(O)/fuzz/jitvm_%,$(FUZZ_TARGETS))
 $(FUZZ_JITVM): $(O)/fuzz/%: $(O)/fuzz/obj/tests/fuzz/fuzz_%.o \
-        $(call objects,fuzz/obj,$(wildcard tests/jitvm/random_*.c)) $(O)/fuzz/libjitvm.a
+        $(call objects,fuzz/obj,$(wildcard tests/jitvm/random_*.c tests/jitvm/run_*.c)) $(O)/fuzz/libjitvm.a
 	$(call say,LINK,$@)$(FUZZ_LINK) $^ -lm -o $@
 $(O)/fuzz/libthaw.a: $(call objects,fuzz/obj,$(FUZZ_LIB_SRC))
 	@rm -f $@

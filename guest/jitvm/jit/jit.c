@@ -118,7 +118,8 @@ int32_t jit_countdown(const struct jitvm *vm, const struct vm_function *function
 {
     if (!vm->jit)
         return -1;
-    if (one_block(function->code))
+    /* The top level is run once, and what it calls has not been seen then. */
+    if (one_block(function->code) && function->index != 0)
         return 0;
     if (vm->config.jit != JITVM_JIT_BLOCK)
         return -1;

@@ -30,15 +30,19 @@ static bool guesses(const struct flow *f, uint32_t at)
     return !f->generic && !(f->slow && f->slow[at]);
 }
 
-static kind_set arithmetic(const struct flow *f, uint32_t at, kind_set b, kind_set c)
+static kind_set sum(kind_set b, kind_set c)
 {
     b = as_number(b);
     c = as_number(c);
     if (b == KINDS_INT && c == KINDS_INT)
         return KINDS_INT;
-    if (b == KINDS_FLOAT || c == KINDS_FLOAT)
-        return KINDS_FLOAT;
-    return guesses(f, at) ? KINDS_INT : KINDS_NUMBER;
+    return b == KINDS_FLOAT || c == KINDS_FLOAT ? KINDS_FLOAT : KINDS_NUMBER;
+}
+
+static kind_set arithmetic(const struct flow *f, uint32_t at, kind_set b, kind_set c)
+{
+    kind_set known = sum(b, c);
+    return known == KINDS_NUMBER && guesses(f, at) ? KINDS_INT : known;
 }
 
 static kind_set literal_kind(const struct flow *f, uint32_t literal)
@@ -202,7 +206,8 @@ kind_set kinds_written(const struct flow *f, uint32_t at, const kind_set *kinds)
         return KINDS_HASH;
     case CODE_INCJLT_BACK:
     case CODE_INCJLT_RK_BACK:
-        return arithmetic(f, at, kinds[insn->a], KINDS_INT);
+        /* No guess: an exit behind it would not know whether it branched. */
+        return sum(kinds[insn->a], KINDS_INT);
     case CODE_SETIDX:
     case CODE_SETIDX2:
         return kinds[insn->a] == KINDS_ARRAY || kinds[insn->a] == KINDS_HASH ? kinds[insn->a]

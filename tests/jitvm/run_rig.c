@@ -19,6 +19,10 @@ static const struct tier {
     {"block, at the second call", JITVM_JIT_BLOCK, 1, 50},
 };
 
+static const char *const pair_names[RUN_TIERS] = {"first chunk, interpreter", "first chunk, block",
+                                                  "second chunk, interpreter",
+                                                  "second chunk, block"};
+
 const char *run_tier_name(unsigned tier)
 {
     return tiers[tier].name;
@@ -95,7 +99,7 @@ bool run_rig_init(struct run_rig *rig, struct jitvm_chunk *chunk, const struct j
 bool run_rig_init_pair(struct run_rig *rig, struct jitvm_chunk *first, struct jitvm_chunk *second,
                        const struct jitvm_limits *limits)
 {
-    *rig = (struct run_rig){.chunk = first, .skip_fuel = true};
+    *rig = (struct run_rig){.chunk = first, .is_pair = true};
     bool all = true;
     for (unsigned i = 0; all && i < RUN_TIERS; i++)
         all = start_tier(rig, i, i % 2 ? 2 : 0, i < 2 ? first : second, limits, NULL);
@@ -152,7 +156,8 @@ static char *printed(struct jitvm_value v)
 static bool differ(struct run_rig *rig, unsigned i, const char *what, const char *want,
                    const char *got)
 {
-    (void)snprintf(rig->said, sizeof rig->said, "VM %u: %s: %.400s, not %.400s", i, what, got,
+    const char *name = rig->is_pair ? pair_names[i] : tiers[i].name;
+    (void)snprintf(rig->said, sizeof rig->said, "%s: %s: %.400s, not %.400s", name, what, got,
                    want);
     return false;
 }
@@ -202,13 +207,13 @@ static bool same_outcome(struct run_rig *rig, unsigned i)
     if (want->rc != got->rc)
         return differ(rig, i, "status", want->rc < 0 ? want->err.message : "ok",
                       got->rc < 0 ? got->err.message : "ok");
-    if (want->rc < 0 && !rig->skip_fuel && !same_error(rig, i, &want->err, &got->err))
+    if (want->rc < 0 && !rig->is_pair && !same_error(rig, i, &want->err, &got->err))
         return false;
     if (!value_same(want->value, got->value))
         return differ_values(rig, i, "result", want->value, got->value);
-    if (!rig->skip_fuel && want->fuel != got->fuel)
+    if (!rig->is_pair && want->fuel != got->fuel)
         return differ_numbers(rig, i, "fuel left", want->fuel, got->fuel);
-    if (want->heap != got->heap)
+    if (!rig->is_pair && want->heap != got->heap)
         return differ_numbers(rig, i, "heap in use", want->heap, got->heap);
     if (want->written != got->written ||
         (want->written && memcmp(rig->vms[0].out, rig->vms[i].out, want->written) != 0))

@@ -35,7 +35,7 @@ struct run_vm {
 struct run_rig {
     struct jitvm_chunk *chunk;
     struct run_vm vms[RUN_TIERS];
-    bool skip_fuel;  /* of what was fused and what was not: it differs by definition */
+    bool is_pair;    /* of chunks: what they need of fuel and heap is their own business */
     char said[1024]; /* the first difference that was found; empty: none */
 };
 
@@ -46,8 +46,8 @@ typedef int (*run_prepare_fn)(struct jitvm *vm);
 bool run_rig_init(struct run_rig *rig, struct jitvm_chunk *chunk, const struct jitvm_limits *limits,
                   run_prepare_fn prepare);
 /* Two chunks that must do the same, each in the interpreter and in the highest tier: VMs 0 and 1
- * have the first, 2 and 3 the second. Takes both references; jumps of the one need not cost what
- * those of the other do. */
+ * have the first, 2 and 3 the second. Takes both references; what they
+ * need of fuel and heap may differ. */
 bool run_rig_init_pair(struct run_rig *rig, struct jitvm_chunk *first, struct jitvm_chunk *second,
                        const struct jitvm_limits *limits);
 void run_rig_free(struct run_rig *rig);

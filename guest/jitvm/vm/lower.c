@@ -64,6 +64,11 @@ uint16_t lower_register(const struct lower *l, uint32_t position)
     return (uint16_t)(l->code->slots + position);
 }
 
+uint16_t lower_top(const struct lower *l)
+{
+    return lower_register(l, l->depth);
+}
+
 void lower_push(struct lower *l, struct operand operand)
 {
     l->stack[l->depth++] = operand;
@@ -91,6 +96,20 @@ void lower_push_literal(struct lower *l, struct jitvm_value v)
     if (literals_add(l->vm, v, &literal) < 0)
         l->failed = true;
     lower_push(l, (struct operand){.kind = OPERAND_LITERAL, .index = literal});
+}
+
+uint32_t lower_int_literal(struct lower *l, int64_t i)
+{
+    lower_push_literal(l, jitvm_int(i));
+    return lower_pop(l).index;
+}
+
+bool lower_is_number(const struct lower *l, struct operand o)
+{
+    if (o.kind != OPERAND_LITERAL)
+        return false;
+    uint32_t kind = l->vm->literals[o.index].kind;
+    return kind == JITVM_INT || kind == JITVM_FLOAT;
 }
 
 /* Puts the operand at `position` into its own register. */

@@ -4,27 +4,12 @@
 
 /* ---- results and operands -------------------------------------------------------------------- */
 
-static uint16_t top_register(const struct lower *l)
-{
-    return lower_register(l, l->depth);
-}
-
 /* Pops n operands that are in registers now; the first of these. */
 static uint16_t pop_settled(struct lower *l, uint32_t n)
 {
     lower_settle_from(l, l->depth - n);
     l->depth -= n;
-    return top_register(l);
-}
-
-/* Lowering looks one op ahead, but never across a place that is jumped to. */
-static const struct jitvm_op *following(const struct lower *l, uint32_t n)
-{
-    uint32_t at = l->at + n;
-    for (uint32_t i = l->at + 1; i <= at; i++)
-        if (i >= l->function->count || l->targets[i])
-            return NULL;
-    return &l->vm->chunk->ops[l->function->first + at];
+    return lower_top(l);
 }
 
 /* ---- slots and globals ------------------------------------------------------------------------
@@ -72,7 +57,7 @@ static void set_slot(struct lower *l, uint32_t slot)
 static void take_slot(struct lower *l, uint32_t slot)
 {
     lower_settle_slot(l, slot);
-    lower_emit(l, CODE_TAKE, top_register(l), slot, 0);
+    lower_emit(l, CODE_TAKE, lower_top(l), slot, 0);
     lower_push_result(l);
 }
 
@@ -121,7 +106,7 @@ static void dup(struct lower *l, uint32_t position)
 {
     struct operand o = l->stack[position];
     if (o.kind == OPERAND_REGISTER)
-        lower_emit(l, CODE_MOVE, top_register(l), lower_register(l, position), 0);
+        lower_emit(l, CODE_MOVE, lower_top(l), lower_register(l, position), 0);
     lower_push(l, o);
     l->has_result = false;
 }
@@ -131,10 +116,10 @@ static void rotate(struct lower *l, uint32_t n)
 {
     uint32_t first = l->depth - n;
     lower_settle_from(l, first);
-    lower_emit(l, CODE_TAKE, top_register(l), lower_register(l, first), 0);
+    lower_emit(l, CODE_TAKE, lower_top(l), lower_register(l, first), 0);
     for (uint32_t i = 0; i + 1 < n; i++)
         lower_emit(l, CODE_TAKE, lower_register(l, first + i), lower_register(l, first + i + 1), 0);
-    lower_emit(l, CODE_TAKE, lower_register(l, l->depth - 1), top_register(l), 0);
+    lower_emit(l, CODE_TAKE, lower_register(l, l->depth - 1), lower_top(l), 0);
 }
 
 /* ---- arithmetic --------------------------------------------------------------------------------
@@ -149,14 +134,6 @@ static bool is_int_literal(const struct lower *l, struct operand o, int32_t *out
     return i > -INT32_MAX && i < INT32_MAX;
 }
 
-static bool is_number_literal(const struct lower *l, struct operand o)
-{
-    if (o.kind != OPERAND_LITERAL)
-        return false;
-    uint32_t kind = l->vm->literals[o.index].kind;
-    return kind == JITVM_INT || kind == JITVM_FLOAT;
-}
-
 struct arithmetic {
     uint8_t rr, rk, kr; /* enum code_op; CODE_DATA: there is no such form */
 };
@@ -167,11 +144,11 @@ static void binary(struct lower *l, struct arithmetic forms)
     struct operand ox = l->stack[x], oy = l->stack[y];
     enum code_op op = forms.rr;
     uint32_t b, c;
-    if (forms.rk != CODE_DATA && is_number_literal(l, oy)) {
+    if (forms.rk != CODE_DATA && lower_is_number(l, oy)) {
         op = forms.rk;
         b = lower_use(l, x);
         c = oy.index;
-    } else if (forms.kr != CODE_DATA && is_number_literal(l, ox) && ox.index <= UINT16_MAX) {
+    } else if (forms.kr != CODE_DATA && lower_is_number(l, ox) && ox.index <= UINT16_MAX) {
         op = forms.kr;
         b = ox.index;
         c = lower_use(l, y);
@@ -180,7 +157,7 @@ static void binary(struct lower *l, struct arithmetic forms)
         c = lower_use(l, y);
     }
     l->depth -= 2;
-    lower_emit(l, op, top_register(l), b, c);
+    lower_emit(l, op, lower_top(l), b, c);
     lower_push_result(l);
 }
 
@@ -188,7 +165,7 @@ static void add_int(struct lower *l, int32_t n)
 {
     uint16_t b = lower_use(l, l->depth - 1);
     lower_pop(l);
-    lower_emit(l, CODE_ADDI, top_register(l), b, (uint32_t)n);
+    lower_emit(l, CODE_ADDI, lower_top(l), b, (uint32_t)n);
     lower_push_result(l);
 }
 
@@ -209,7 +186,7 @@ static void unary(struct lower *l, enum code_op op)
 {
     uint16_t b = lower_use(l, l->depth - 1);
     lower_pop(l);
-    lower_emit(l, op, top_register(l), b, 0);
+    lower_emit(l, op, lower_top(l), b, 0);
     lower_push_result(l);
 }
 
@@ -226,201 +203,20 @@ static void swap_operands(struct lower *l)
     *y = t;
 }
 
-/* ---- branches -----------------------------------------------------------------------------------
- */
-
-struct relation {
-    uint8_t rr, rk,
-        mirrored; /* taken when it is so; `mirrored`: literal first. _BACK is found by place */
-};
-
-/* By relation and whether it must be so (0) or not (1). Greater is less, the other way round. */
-enum { REL_EQ, REL_NE, REL_LT, REL_LE };
-static const struct relation relations[4][2] = {
-    [REL_EQ] = {{CODE_JEQ, CODE_JEQ_RK, CODE_JEQ_RK}, {CODE_JNE, CODE_JNE_RK, CODE_JNE_RK}},
-    [REL_NE] = {{CODE_JNE, CODE_JNE_RK, CODE_JNE_RK}, {CODE_JEQ, CODE_JEQ_RK, CODE_JEQ_RK}},
-    [REL_LT] = {{CODE_JLT, CODE_JLT_RK, CODE_JGT_RK}, {CODE_JNLT, CODE_JNLT_RK, CODE_JNGT_RK}},
-    [REL_LE] = {{CODE_JLE, CODE_JLE_RK, CODE_JGE_RK}, {CODE_JNLE, CODE_JNLE_RK, CODE_JNGE_RK}},
-};
-/* For [x y] meaning x > y: y < x, with the operands where they are. */
-static const struct relation relations_greater[2][2] = {
-    {{CODE_JLT, CODE_JGT_RK, CODE_JLT_RK}, {CODE_JNLT, CODE_JNGT_RK, CODE_JNLT_RK}},
-    {{CODE_JLE, CODE_JGE_RK, CODE_JLE_RK}, {CODE_JNLE, CODE_JNGE_RK, CODE_JNLE_RK}},
-};
-
-/* The form of a branch that costs fuel: each stands as far behind its plain one. */
-static enum code_op branch_to(const struct lower *l, enum code_op op, uint32_t target)
-{
-    if (target > l->ip)
-        return op;
-    switch (op) {
-    case CODE_JMP:
-        return CODE_JMP_BACK;
-    case CODE_JT:
-        return CODE_JT_BACK;
-    case CODE_JF:
-        return CODE_JF_BACK;
-    case CODE_JT_KEEP:
-        return CODE_JT_KEEP_BACK;
-    case CODE_JF_KEEP:
-        return CODE_JF_KEEP_BACK;
-    default:
-        return (enum code_op)(op + (CODE_JEQ_BACK - CODE_JEQ));
-    }
-}
-
-/* slot++ as the last instruction, and now "if slot < y, back": one instruction. Not where overflow
- * is an error, which belongs to the first of them. */
-static bool counts_up(const struct lower *l, enum code_op op, uint16_t slot)
-{
-    if ((op != CODE_JLT_BACK && op != CODE_JLT_RK_BACK) || !l->code->count || l->vm->overflow_traps)
-        return false;
-    uint32_t last = l->code->count - 1;
-    const struct insn *insn = &l->code->insns[last];
-    if (l->code->ops[last] != CODE_ADDI || insn->a != slot || insn->b != slot || insn->c != 1 ||
-        slot >= l->code->slots)
-        return false;
-    for (uint32_t at = l->code->ips[last] - l->function->first + 1; at <= l->at; at++)
-        if (l->targets[at])
-            return false;
-    return true;
-}
-
-static void emit_branch(struct lower *l, enum code_op op, uint16_t a, uint32_t b, uint32_t target)
-{
-    op = branch_to(l, op, target);
-    if (counts_up(l, op, a)) {
-        l->code->count--;
-        op = op == CODE_JLT_BACK ? CODE_INCJLT_BACK : CODE_INCJLT_RK_BACK;
-    }
-    lower_emit(l, op, a, b, target);
-}
-
-/* A comparison whose outcome decides the jump that follows it. */
-static void compare_and_branch(struct lower *l, const struct relation *r, bool greater,
-                               uint32_t target)
-{
-    uint32_t x = l->depth - 2, y = l->depth - 1;
-    struct operand ox = l->stack[x], oy = l->stack[y];
-    bool rk = is_number_literal(l, oy) && oy.index <= UINT16_MAX;
-    bool kr = !rk && is_number_literal(l, ox) && ox.index <= UINT16_MAX;
-    uint16_t rx = kr ? 0 : lower_use(l, x);
-    uint16_t ry = rk ? 0 : lower_use(l, y);
-    l->depth -= 2;
-    lower_settle_from(l, 0);
-    if (rk)
-        emit_branch(l, r->rk, rx, oy.index, target);
-    else if (kr)
-        emit_branch(l, r->mirrored, ry, ox.index, target);
-    else
-        emit_branch(l, r->rr, greater ? ry : rx, greater ? rx : ry, target);
-}
-
-/* Does the value just compared go into a jump, maybe through Not? Then that is `*negate` and
- * `*target`, and how many ops it takes. */
-static uint32_t decides_jump(const struct lower *l, bool *negate, uint32_t *target)
-{
-    *negate = false;
-    for (uint32_t n = 1;; n++) {
-        const struct jitvm_op *op = following(l, n);
-        if (!op)
-            return 0;
-        if (op->code == OP_Not) {
-            *negate = !*negate;
-            continue;
-        }
-        if (op->code != OP_JumpIfTrue && op->code != OP_JumpIfFalse)
-            return 0;
-        *negate ^= op->code == OP_JumpIfFalse;
-        *target = op->b;
-        return n;
-    }
-}
-
-static void compare(struct lower *l, unsigned relation, bool greater, enum code_op op)
-{
-    bool negate;
-    uint32_t target, ahead = decides_jump(l, &negate, &target);
-    if (ahead) {
-        l->ip += ahead;
-        l->taken += ahead;
-        const struct relation *r =
-            greater ? &relations_greater[relation - REL_LT][negate] : &relations[relation][negate];
-        compare_and_branch(l, r, greater, target);
-        return;
-    }
-    uint16_t rx = lower_use(l, l->depth - 2), ry = lower_use(l, l->depth - 1);
-    l->depth -= 2;
-    lower_emit(l, op, top_register(l), greater ? ry : rx, greater ? rx : ry);
-    lower_push_result(l);
-}
-
-static void jump_if(struct lower *l, enum code_op op, uint32_t target)
-{
-    uint16_t a = lower_use(l, l->depth - 1);
-    lower_pop(l);
-    lower_settle_from(l, 0);
-    lower_emit(l, branch_to(l, op, target), a, 0, target);
-}
-
-static void jump_keep(struct lower *l, enum code_op op, uint32_t target)
-{
-    lower_settle_from(l, 0);
-    lower_emit(l, branch_to(l, op, target), lower_register(l, l->depth - 1), 0, target);
-}
-
-static void jump(struct lower *l, uint32_t target)
-{
-    lower_settle_from(l, 0);
-    lower_emit(l, branch_to(l, CODE_JMP, target), 0, 0, target);
-}
-
-static uint32_t int_literal(struct lower *l, int64_t i)
-{
-    lower_push_literal(l, jitvm_int(i));
-    return lower_pop(l).index;
-}
-
-/* As slot ops and a comparison would be, for a literal beyond what the instruction can name. */
-static void slot_int_jump(struct lower *l, const struct jitvm_op *op, enum code_op branch)
-{
-    uint32_t literal = int_literal(l, op->imm);
-    lower_settle_from(l, 0);
-    if (literal <= UINT16_MAX) {
-        lower_emit(l, branch_to(l, branch, op->b), op->a, literal, op->b);
-        return;
-    }
-    enum code_op rr = branch == CODE_JLT_RK ? CODE_JLT : CODE_JNLT;
-    lower_emit(l, CODE_LOADK, top_register(l), 0, literal);
-    lower_emit(l, branch_to(l, rr, op->b), op->a, top_register(l), op->b);
-}
-
-static void slot_inc_jump(struct lower *l, const struct jitvm_op *op)
-{
-    uint32_t literal = int_literal(l, op->imm);
-    lower_settle_from(l, 0);
-    if (literal <= UINT16_MAX && op->b <= l->ip && !l->vm->overflow_traps) {
-        lower_emit(l, CODE_INCJLT_RK_BACK, op->a, literal, op->b);
-        return;
-    }
-    lower_emit(l, CODE_ADDI, op->a, op->a, 1);
-    slot_int_jump(l, op, CODE_JLT_RK);
-}
-
 /* ---- containers ---------------------------------------------------------------------------------
  */
 
 static void make_container(struct lower *l, enum code_op op, uint32_t n)
 {
     uint16_t first = pop_settled(l, n);
-    lower_emit(l, op, top_register(l), first, n);
+    lower_emit(l, op, lower_top(l), first, n);
     lower_push_result(l);
 }
 
 static void index_value(struct lower *l, uint16_t container, uint16_t key)
 {
     enum code_op op = container < l->code->slots ? CODE_INDEX : CODE_INDEXV;
-    lower_emit(l, op, top_register(l), container, key);
+    lower_emit(l, op, lower_top(l), container, key);
     lower_push_result(l);
     lower_emit_data(l, 0, 0, 0);
 }
@@ -439,7 +235,7 @@ static void by_path(struct lower *l, const struct jitvm_op *op, enum code_op cod
     if (writes && op->a == 0)
         lower_settle_slot(l, op->b);
     uint16_t first = pop_settled(l, op->c + extra);
-    lower_emit(l, code, top_register(l), first, op->b);
+    lower_emit(l, code, lower_top(l), first, op->b);
     if (result)
         lower_push_result(l);
     lower_emit_data(l, op->c, op->a, 0);
@@ -450,7 +246,7 @@ static void index_twice(struct lower *l, uint32_t slot)
 {
     uint16_t c = lower_use(l, l->depth - 2), d = lower_use(l, l->depth - 1);
     l->depth -= 2;
-    lower_emit(l, CODE_INDEX2, top_register(l), slot, c);
+    lower_emit(l, CODE_INDEX2, lower_top(l), slot, c);
     lower_push_result(l);
     lower_emit_data(l, d, 0, 0);
 }
@@ -499,7 +295,7 @@ static void len_path(struct lower *l, const struct jitvm_op *op)
         by_path(l, op, CODE_LENPATH, 0, false, true);
         return;
     }
-    lower_emit(l, CODE_LEN, top_register(l), op->b, 0);
+    lower_emit(l, CODE_LEN, lower_top(l), op->b, 0);
     lower_push_result(l);
 }
 
@@ -519,7 +315,7 @@ static void extended(struct lower *l, const struct jitvm_op *op, uint64_t arg)
 {
     const struct chunk_extension *e = &l->vm->chunk->extensions[op->b];
     uint16_t first = pop_settled(l, e->pops);
-    uint32_t literal = int_literal(l, (int64_t)arg);
+    uint32_t literal = lower_int_literal(l, (int64_t)arg);
     lower_emit(l, CODE_EXT, first, literal & 0xffff, l->vm->extension_bindings[op->b]);
     if (e->pushes)
         lower_push_register(l);
@@ -604,7 +400,7 @@ static bool lower_pushing(struct lower *l, const struct jitvm_op *op)
     case OP_TakeSlot:
         return take_slot(l, op->a), true;
     case OP_GetGlobal:
-        lower_emit(l, CODE_GETG, top_register(l), 0, op->b);
+        lower_emit(l, CODE_GETG, lower_top(l), 0, op->b);
         lower_push_result(l);
         return lower_emit_data(l, 0, 0, 0), true;
     case OP_SetGlobal:
@@ -683,7 +479,7 @@ static void compare_text(struct lower *l, enum code_op op, bool swapped)
 {
     uint16_t x = lower_use(l, l->depth - 2), y = lower_use(l, l->depth - 1);
     l->depth -= 2;
-    lower_emit(l, op, top_register(l), swapped ? y : x, swapped ? x : y);
+    lower_emit(l, op, lower_top(l), swapped ? y : x, swapped ? x : y);
     lower_push_result(l);
 }
 
@@ -691,17 +487,17 @@ static bool lower_comparison(struct lower *l, const struct jitvm_op *op)
 {
     switch (op->code) {
     case OP_Eq:
-        return compare(l, REL_EQ, false, CODE_EQ), true;
+        return lower_compare(l, REL_EQ, false, CODE_EQ), true;
     case OP_Ne:
-        return compare(l, REL_NE, false, CODE_NE), true;
+        return lower_compare(l, REL_NE, false, CODE_NE), true;
     case OP_Lt:
-        return compare(l, REL_LT, false, CODE_LT), true;
+        return lower_compare(l, REL_LT, false, CODE_LT), true;
     case OP_Le:
-        return compare(l, REL_LE, false, CODE_LE), true;
+        return lower_compare(l, REL_LE, false, CODE_LE), true;
     case OP_Gt:
-        return compare(l, REL_LT, true, CODE_LT), true;
+        return lower_compare(l, REL_LT, true, CODE_LT), true;
     case OP_Ge:
-        return compare(l, REL_LE, true, CODE_LE), true;
+        return lower_compare(l, REL_LE, true, CODE_LE), true;
     case OP_Cmp:
         return binary(l, FORMS_RR(CMP)), true;
     case OP_StrEq:
@@ -775,9 +571,9 @@ static bool lower_fused(struct lower *l, const struct jitvm_op *op)
     case OP_AddAssignSlotVoid:
         return add_assign(l, op), true;
     case OP_SlotLtIntJumpIfFalse:
-        return slot_int_jump(l, op, CODE_JNLT_RK), true;
+        return lower_slot_int_jump(l, op, CODE_JNLT_RK), true;
     case OP_SlotIncLtIntJumpBack:
-        return slot_inc_jump(l, op), true;
+        return lower_slot_inc_jump(l, op), true;
     case OP_AccumSumLoop:
         return whole_loop(l, op, CODE_ACCUMLOOP, 0), true;
     case OP_PushIntRangeLoop:
@@ -793,15 +589,15 @@ static void lower_control(struct lower *l, const struct jitvm_op *op)
 {
     switch (op->code) {
     case OP_Jump:
-        return jump(l, op->b);
+        return lower_jump(l, op->b);
     case OP_JumpIfTrue:
-        return jump_if(l, CODE_JT, op->b);
+        return lower_jump_if(l, CODE_JT, op->b);
     case OP_JumpIfFalse:
-        return jump_if(l, CODE_JF, op->b);
+        return lower_jump_if(l, CODE_JF, op->b);
     case OP_JumpIfTrueKeep:
-        return jump_keep(l, CODE_JT_KEEP, op->b);
+        return lower_jump_keep(l, CODE_JT_KEEP, op->b);
     case OP_JumpIfFalseKeep:
-        return jump_keep(l, CODE_JF_KEEP, op->b);
+        return lower_jump_keep(l, CODE_JF_KEEP, op->b);
     case OP_Call:
         return call(l, CODE_CALL, op->a, op->b);
     case OP_CallDynamic:

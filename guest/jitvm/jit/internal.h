@@ -44,6 +44,7 @@ enum jit_helper {
     JIT_DO_PAY,
     JIT_DO_ADAPT,
     JIT_DO_FLOAT_TO_INT,
+    JIT_DO_BRANCH,
     JIT_HELPERS
 };
 

@@ -111,6 +111,20 @@ static void read_value(struct emit *e, enum x86_reg at, struct asm_label otherwi
     x86_movups_mx(e->a, cell_kind(insn->a), SCRATCH_FLOAT);
 }
 
+/* A bool: only arrays of any values have these. */
+static void read_bool(struct emit *e, enum x86_reg at, struct asm_label otherwise)
+{
+    const struct insn *insn = &e->f->code->insns[e->at];
+    enum x86_reg to = result_int(e, X86_RAX);
+    check_element(e, ARRAY_VALUE, otherwise);
+    address_of_value(e, at);
+    x86_alu_mi(e->a, X86_CMP, X86_W32, x86_at(X86_RAX, 0), JITVM_BOOL);
+    x86_jcc(e->a, X86_NE, otherwise);
+    x86_mov_rm(e->a, X86_W64, to, x86_at(X86_RAX, 8));
+    put_int(e, to);
+    end_container(e, insn->b, insn->a);
+}
+
 /* An int or float: of an array of these, or of any values. */
 static void read_number(struct emit *e, enum x86_reg at, struct asm_label otherwise)
 {
@@ -170,8 +184,7 @@ static bool emit_index(struct emit *e, bool rows)
 {
     const struct insn *insn = &e->f->code->insns[e->at];
     if (!(e->kinds[insn->b] & KINDS_ARRAY) || e->kinds[insn->u] != KINDS_INT ||
-        (rows && e->kinds[insn[1].a] != KINDS_INT) || kinds_rep(e->written) == REP_NONE ||
-        e->written == KINDS_BOOL)
+        (rows && e->kinds[insn[1].a] != KINDS_INT) || kinds_rep(e->written) == REP_NONE)
         return false;
     struct cold *c = cold_whole(e);
     if (!c)
@@ -184,6 +197,8 @@ static bool emit_index(struct emit *e, bool rows)
     }
     if (kinds_rep(e->written) == REP_BOXED)
         read_value(e, at, otherwise);
+    else if (e->written == KINDS_BOOL)
+        read_bool(e, at, otherwise);
     else
         read_number(e, at, otherwise);
     asm_bind(e->a, back);
@@ -193,13 +208,67 @@ static bool emit_index(struct emit *e, bool rows)
 /* ---- writing
  * ------------------------------------------------------------------------------------------- */
 
+/* The element at rax, that is not counted, becomes the value. */
+static void overwrite(struct emit *e, const struct boxing *b, struct asm_label otherwise)
+{
+    x86_alu_mi(e->a, X86_CMP, X86_W32, x86_at(X86_RAX, 0), JITVM_STR);
+    x86_jcc(e->a, X86_AE, otherwise);
+    x86_mov_mi(e->a, X86_W64, x86_at(X86_RAX, 0), b->kind);
+    if (b->kind == JITVM_FLOAT) {
+        if (b->place >= 16)
+            x86_movapd_xx(e->a, SCRATCH_FLOAT, (enum x86_xmm)(b->place - 16));
+        else
+            x86_movsd_xm(e->a, SCRATCH_FLOAT, cell_payload(b->reg));
+        canonical(e, SCRATCH_FLOAT);
+        x86_movsd_mx(e->a, x86_at(X86_RAX, 8), SCRATCH_FLOAT);
+        return;
+    }
+    enum x86_reg from = b->place >= 0 ? (enum x86_reg)b->place : X86_RDX;
+    if (b->place < 0)
+        x86_mov_rm(e->a, X86_W64, X86_RDX, cell_payload(b->reg));
+    x86_mov_mr(e->a, X86_W64, x86_at(X86_RAX, 8), from);
+}
+
+void emit_store(struct emit *e, const struct cold *c)
+{
+    check_element(e, ARRAY_VALUE, c->other);
+    address_of_value(e, (enum x86_reg)c->index);
+    overwrite(e, &c->boxings[1], c->other);
+    x86_jmp(e->a, c->back);
+}
+
+static void write_number(struct emit *e, uint32_t source, enum x86_reg at, struct asm_label otherwise,
+                         struct asm_label back)
+{
+    struct cold *c = cold_add(e, COLD_STORE);
+    if (!c)
+        return;
+    c->back = back;
+    c->other = otherwise;
+    c->index = (uint8_t)at;
+    c->boxings[1] = boxing_before(e, source);
+    bool is_float = e->kinds[source] == KINDS_FLOAT;
+    check_element(e, is_float ? ARRAY_FLOAT : ARRAY_INT, c->label);
+    x86_mov_rm(e->a, X86_W64, X86_RAX, ARRAY_FIELD(data));
+    struct x86_mem element = x86_at_index(X86_RAX, at, 8, 0);
+    if (!is_float) {
+        x86_mov_mr(e->a, X86_W64, element, use_int(e, source, X86_RDX));
+        return;
+    }
+    enum x86_xmm from = use_float(e, source, SCRATCH_FLOAT);
+    if (from != SCRATCH_FLOAT)
+        x86_movapd_xx(e->a, SCRATCH_FLOAT, from);
+    canonical(e, SCRATCH_FLOAT);
+    x86_movsd_mx(e->a, element, SCRATCH_FLOAT);
+}
+
 static bool emit_set_index(struct emit *e, bool rows)
 {
     const struct insn *insn = &e->f->code->insns[e->at];
     uint32_t source = rows ? insn[1].a : insn->u;
-    kind_set value = e->kinds[source];
+    enum rep rep = kinds_rep(e->kinds[source]);
     if (!(e->kinds[insn->a] & KINDS_ARRAY) || e->kinds[insn->b] != KINDS_INT ||
-        (rows && e->kinds[insn->u] != KINDS_INT) || (value != KINDS_INT && value != KINDS_FLOAT))
+        (rows && e->kinds[insn->u] != KINDS_INT) || (rep != REP_INT && rep != REP_FLOAT))
         return false;
     struct cold *c = cold_whole(e);
     if (!c)
@@ -212,17 +281,13 @@ static bool emit_set_index(struct emit *e, bool rows)
         at = check_inside(e, insn->u, otherwise);
         check_mine(e, otherwise);
     }
-    check_element(e, value == KINDS_FLOAT ? ARRAY_FLOAT : ARRAY_INT, otherwise);
-    x86_mov_rm(e->a, X86_W64, X86_RAX, ARRAY_FIELD(data));
-    struct x86_mem element = x86_at_index(X86_RAX, at, 8, 0);
-    if (value == KINDS_INT) {
-        x86_mov_mr(e->a, X86_W64, element, use_int(e, source, X86_RDX));
+    if (e->kinds[source] == KINDS_BOOL) {
+        struct boxing b = boxing_before(e, source);
+        check_element(e, ARRAY_VALUE, otherwise);
+        address_of_value(e, at);
+        overwrite(e, &b, otherwise);
     } else {
-        enum x86_xmm from = use_float(e, source, SCRATCH_FLOAT);
-        if (from != SCRATCH_FLOAT)
-            x86_movapd_xx(e->a, SCRATCH_FLOAT, from);
-        canonical(e, SCRATCH_FLOAT);
-        x86_movsd_mx(e->a, element, SCRATCH_FLOAT);
+        write_number(e, source, at, otherwise, back);
     }
     asm_bind(e->a, back);
     return true;

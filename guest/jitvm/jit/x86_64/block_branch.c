@@ -230,6 +230,53 @@ static void branch_slowly(struct emit *e)
  * ------------------------------------------------------------------------------------------------
  */
 
+static bool may_be_int(kind_set kinds, bool literal)
+{
+    return kinds == KINDS_INT || (!literal && kinds_rep(kinds) == REP_BOXED && (kinds & KINDS_INT));
+}
+
+/* The branch as op_branch does it, aside. */
+static struct cold *branch_aside(struct emit *e)
+{
+    struct operands o;
+    operands_of(e->f->code, e->at, &o);
+    struct cold *c = cold_add(e, COLD_BRANCH);
+    if (!c)
+        return NULL;
+    for (unsigned i = 0; i < o.read_count; i++)
+        if (kinds_rep(e->kinds[o.reads[i]]) != REP_BOXED)
+            c->boxings[c->boxing_count++] = boxing_before(e, o.reads[i]);
+    c->other = asm_label_new(e->a);
+    return c;
+}
+
+static void unless_int(struct emit *e, uint32_t reg, kind_set kinds, struct asm_label otherwise)
+{
+    if (kinds == KINDS_INT)
+        return;
+    x86_alu_mi(e->a, X86_CMP, X86_W32, cell_kind(reg), JITVM_INT);
+    x86_jcc(e->a, X86_NE, otherwise);
+}
+
+/* Of values that may be ints: if they are. */
+static bool branch_on_any(struct emit *e, const struct sides *s, enum relation r, bool when)
+{
+    if (!may_be_int(s->kx, false) || !may_be_int(s->ky, s->literal))
+        return false;
+    struct cold *c = branch_aside(e);
+    if (!c)
+        return true;
+    struct asm_label aside = c->label, taken = c->back, past = c->other;
+    unless_int(e, s->x, s->kx, aside);
+    if (!s->literal)
+        unless_int(e, s->y, s->ky, aside);
+    jump_on(e, s, FORM_INT, r, !when, past);
+    asm_bind(e->a, taken);
+    go_there(e);
+    asm_bind(e->a, past);
+    return true;
+}
+
 static bool on_true(unsigned op)
 {
     return op == CODE_JT || op == CODE_JT_BACK || op == CODE_JT_KEEP || op == CODE_JT_KEEP_BACK;
@@ -263,13 +310,31 @@ static void jump_if_truth(struct emit *e, uint32_t reg, bool when, struct asm_la
     x86_jcc(e->a, when ? X86_NE : X86_E, to);
 }
 
+/* Bools and ints here, the others aside. */
+static void branch_on_any_truth(struct emit *e, uint32_t reg, bool when)
+{
+    struct cold *c = branch_aside(e);
+    if (!c)
+        return;
+    struct asm_label aside = c->label, taken = c->back, past = c->other;
+    x86_mov_rm(e->a, X86_W32, X86_RAX, cell_kind(reg));
+    x86_alu_ri(e->a, X86_SUB, X86_W32, X86_RAX, JITVM_BOOL);
+    x86_alu_ri(e->a, X86_CMP, X86_W32, X86_RAX, JITVM_INT - JITVM_BOOL);
+    x86_jcc(e->a, X86_A, aside);
+    x86_alu_mi(e->a, X86_CMP, X86_W64, cell_payload(reg), 0);
+    x86_jcc(e->a, when ? X86_E : X86_NE, past);
+    asm_bind(e->a, taken);
+    go_there(e);
+    asm_bind(e->a, past);
+}
+
 static void branch_on_truth(struct emit *e)
 {
     uint32_t reg = e->f->code->insns[e->at].a;
     bool when = on_true(e->f->code->ops[e->at]);
     enum rep rep = kinds_rep(e->kinds[reg]);
     if (rep == REP_BOXED) {
-        branch_slowly(e);
+        branch_on_any_truth(e, reg, when);
         return;
     }
     if (rep == REP_NONE) {
@@ -329,9 +394,9 @@ void emit_branch(struct emit *e)
             .x = insn->a, .y = insn->b, .kx = e->kinds[insn->a], .literal = c.literal};
         s.ky = c.literal ? (kind_set)(1u << e->f->vm->literals[s.y].kind) : e->kinds[s.y];
         enum form form = form_of(e, &s);
-        if (form == FORM_NONE)
+        if (form == FORM_NONE && !branch_on_any(e, &s, c.relation, !c.negated))
             branch_slowly(e);
-        else
+        else if (form != FORM_NONE)
             branch_on(e, &s, form, c.relation, !c.negated);
     } else {
         branch_on_truth(e);

@@ -37,6 +37,8 @@ enum cold_what {
     COLD_OP,      /* instruction `number` as op_slow does it; back */
     COLD_ENTER,   /* an activation cannot be paid for yet, or at all; back */
     COLD_VALUES,  /* a number is wanted of an array, at rax, that may be one of values; back */
+    COLD_BRANCH,   /* branch `number` as op_branch does it: to `back` when taken, else to `other` */
+    COLD_STORE,    /* boxings[1] is stored in an array, at rax, that may be one of values; back */
 };
 
 /* An unboxed value that is to be put in its cell. */
@@ -56,7 +58,7 @@ struct cold {
     kind_set written; /* COLD_OP: expected */
     int8_t place;     /* where that belongs, as in boxing */
     struct asm_label other;
-    uint8_t index, to; /* COLD_VALUES: gpr; gpr, or 16 + xmm */
+    uint8_t index, to; /* COLD_VALUES: gpr; gpr, or 16 + xmm. COLD_STORE: index */
 };
 
 struct emit {
@@ -158,6 +160,7 @@ bool emit_compare(struct emit *e);
 bool emit_array(struct emit *e);
 bool emit_math(struct emit *e);
 void emit_values(struct emit *e, const struct cold *c);
+void emit_store(struct emit *e, const struct cold *c);
 /* One more reference to the value there, if it is counted. Uses rcx, rdx. */
 void retain_element(struct emit *e, struct x86_mem kind, struct x86_mem payload, kind_set kinds);
 /* Copies the value there, that may be at rax, to the boxed register a. */

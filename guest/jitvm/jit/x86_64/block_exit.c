@@ -211,6 +211,17 @@ static void cold_op(struct emit *e, const struct cold *c)
     x86_jmp(e->a, c->back);
 }
 
+static void cold_branch(struct emit *e, const struct cold *c)
+{
+    for (unsigned i = 0; i < c->boxing_count; i++)
+        emit_boxing(e, &c->boxings[i]);
+    x86_mov_ri(e->a, X86_RDX, e->version->number);
+    x86_mov_ri(e->a, X86_RAX, c->number);
+    call_stub(e, JIT_DO_BRANCH);
+    x86_jcc(e->a, X86_NE, c->back);
+    x86_jmp(e->a, c->other);
+}
+
 /* Nothing of the activation exists yet: its caller has what is in the window. What was paid already
  * is given back, so that it is paid as a whole. */
 static void cold_enter(struct emit *e, const struct cold *c)
@@ -257,6 +268,12 @@ static void emit_one(struct emit *e, const struct cold *c)
         break;
     case COLD_VALUES:
         emit_values(e, c);
+        break;
+    case COLD_BRANCH:
+        cold_branch(e, c);
+        break;
+    case COLD_STORE:
+        emit_store(e, c);
         break;
     }
 }

@@ -100,13 +100,13 @@ static void stub_exit(struct assembler *a)
 }
 
 /* rdx the version, rax the instruction. */
-static void stub_op(struct assembler *a)
+static void stub_op(struct assembler *a, enum jit_helper helper)
 {
     enter(a);
     store_counters(a);
     vm_and_base(a);
     x86_mov_rr(a, X86_W64, X86_RCX, X86_RAX);
-    call_c(a, JIT_OP);
+    call_c(a, helper);
     x86_mov_rm(a, X86_W64, SLICE, VM_FIELD(slice));
     leave_with_status(a);
 }
@@ -185,7 +185,10 @@ int arch_stubs(struct assembler *a, uint32_t offsets[JIT_HELPERS])
             stub_exit(a);
             break;
         case JIT_DO_OP:
-            stub_op(a);
+            stub_op(a, JIT_OP);
+            break;
+        case JIT_DO_BRANCH:
+            stub_op(a, JIT_BRANCH);
             break;
         case JIT_DO_REFUEL:
             stub_refuel(a);

@@ -90,6 +90,20 @@ Test(builtins_core, a_wrong_number_of_arguments_is_refused)
     FAILS(JITVM_ERR_ARITY, "assert", I(1), I(2), I(3));
 }
 
+Test(builtins_core, for_refuses_an_end_that_a_step_past_it_wraps_around_from)
+{
+    GIVES("undef", "for", I(INT64_MAX), I(1), B(false));
+    FAILS(JITVM_ERR_VALUE, "for", I(INT64_MAX), I(1), B(true));
+    FAILS(JITVM_ERR_VALUE, "for", I(INT64_MAX), I(2), B(false));
+    GIVES("undef", "for", I(INT64_MIN), I(-1), B(false));
+    FAILS(JITVM_ERR_VALUE, "for", I(INT64_MIN), I(-1), B(true));
+    GIVES("undef", "for", I(-1), I(INT64_MIN), B(false));
+    FAILS(JITVM_ERR_VALUE, "for", I(-1), I(INT64_MIN), B(true));
+    GIVES("undef", "for", I(1), I(INT64_MAX), B(false));
+    FAILS(JITVM_ERR_VALUE, "for", I(1), I(INT64_MAX), B(true));
+    GIVES("undef", "for", I(INT64_MAX), I(0), B(true));
+}
+
 Test(builtins_core, all_builtins_are_there_with_true_tables)
 {
     static const char *const names[] = {
@@ -102,7 +116,7 @@ Test(builtins_core, all_builtins_are_there_with_true_tables)
         "exists", "abs",     "floor",   "ceil",        "round",     "trunc",  "sqrt",  "sin",
         "cos",    "tan",     "asin",    "acos",        "atan",      "atan2",  "sinh",  "cosh",
         "tanh",   "exp",     "log",     "log2",        "log10",     "pow",    "gcd",   "lcm",
-        "mulmod", "rand",    "srand"};
+        "mulmod", "rand",    "srand",   "for"};
     cr_assert_eq(vm->native_count, sizeof(names) / sizeof(names[0]));
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         const struct jitvm_native *n = &vm->natives[native(names[i]).as.i];

@@ -22,7 +22,7 @@ Test(lang_ops, literals)
     expect_ops("return {a: 1, 'b c': 2, (3): 4}", "main",
                "Const 'a'; Int 1; Const 'b c'; Int 2; Int 3; Int 4; MakeHash 3; ReturnValue");
     expect_ops("let n = 3; return [1..n]", "main",
-               "Int 3; SetSlot 0; Int 1; GetSlot 0; Dec; Range; ReturnValue");
+               "Int 3; SetSlot 0; Int 1; GetSlot 0; ToInt; Dec; Range; ReturnValue");
     expect_ops("return [1..=9 step 2]", "main", "Int 1; Int 9; Int 2; RangeStep; ReturnValue");
 }
 

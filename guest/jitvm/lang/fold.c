@@ -9,25 +9,31 @@
 #include "guest/jitvm/lang/ast.h"
 #include "guest/jitvm/value/number.h"
 
+/* Without its operands: a chain of them is as long as the text, and who walks the tree would follow
+ * it by recursion. */
+static void become(struct node *node, enum node_kind kind)
+{
+    node->kind = (uint8_t)kind;
+    node->a = node->b = NULL;
+    node->depth = 1;
+}
+
 static void become_int(struct node *node, int64_t i)
 {
-    node->kind = NODE_INT;
+    become(node, NODE_INT);
     node->as.i = i;
-    node->depth = 1;
 }
 
 static void become_float(struct node *node, double f)
 {
-    node->kind = NODE_FLOAT;
+    become(node, NODE_FLOAT);
     node->as.f = number_canonical(f);
-    node->depth = 1;
 }
 
 static void become_bool(struct node *node, bool b)
 {
-    node->kind = NODE_BOOL;
+    become(node, NODE_BOOL);
     node->as.i = b;
-    node->depth = 1;
 }
 
 static int64_t wrapped(uint64_t bits)
@@ -136,10 +142,9 @@ static void fold_join(struct lang *lang, struct node *node)
         memcpy(bytes, a->as.str.bytes, a->as.str.len);
     if (b->as.str.len > 0)
         memcpy(bytes + a->as.str.len, b->as.str.bytes, b->as.str.len);
-    node->kind = NODE_STR;
+    become(node, NODE_STR);
     node->as.str.bytes = bytes;
     node->as.str.len = len;
-    node->depth = 1;
 }
 
 /* A long chain of joined literals must not take memory by its square. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Emitting: ops, labels, variables, statements, functions. */
+#include <string.h>
+
 #include "guest/jitvm/lang/gen.h"
 
 /* ---- ops and labels ------------------------------------------------------------------------- */
@@ -50,6 +52,19 @@ void gen_loop_here(struct gen *g, struct gen_label *label)
 {
     label->used = true;
     gen_label_here(g, label);
+}
+
+void gen_to_int(struct gen *g, struct node *node)
+{
+    gen_value(g, node);
+    if (node->kind != NODE_INT)
+        gen_op(g, node, OP_ToInt);
+}
+
+void gen_builtin(struct gen *g, const struct node *node, const char *name, uint16_t args)
+{
+    uint32_t index = builder_name(g->builder, name, strlen(name));
+    gen_emit(g, node, (struct jitvm_op){.code = OP_CallBuiltin, .a = args, .b = index});
 }
 
 /* ---- variables ------------------------------------------------------------------------------ */

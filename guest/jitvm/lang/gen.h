@@ -35,6 +35,9 @@ int gen_program(struct lang *lang, struct jitvm_builder *builder, struct lang_fu
 void gen_emit(struct gen *g, const struct node *node, struct jitvm_op op);
 void gen_op(struct gen *g, const struct node *node, enum op_code code);
 void gen_int(struct gen *g, const struct node *node, int64_t i);
+void gen_to_int(struct gen *g, struct node *node); /* pushes its value as an int */
+/* A call of the builtin; its arguments are on the stack. */
+void gen_builtin(struct gen *g, const struct node *node, const char *name, uint16_t args);
 
 struct gen_label gen_label(struct gen *g);
 void gen_jump(struct gen *g, const struct node *node, enum op_code code, struct gen_label *label);

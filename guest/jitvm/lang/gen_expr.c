@@ -23,18 +23,35 @@ static void gen_list(struct gen *g, struct node *first)
         gen_value(g, node);
 }
 
+/* [from end step] -> [from end' step], the end by 1 nearer: from which side is seen when it runs.
+ */
+static void gen_leave_out_end(struct gen *g, const struct node *range)
+{
+    gen_op(g, range, OP_Dup2);
+    gen_int(g, range, 0);
+    gen_op(g, range, OP_Cmp);
+    gen_op(g, range, OP_Sub);
+    gen_op(g, range, OP_Rot);
+    gen_op(g, range, OP_Pop);
+    gen_op(g, range, OP_Swap);
+}
+
 /* [a..b]: the ops include the end. */
 static void gen_range_array(struct gen *g, struct node *range)
 {
+    struct node *step = range->c;
+    bool step_known = !step || step->kind == NODE_INT;
     gen_value(g, range->a);
-    gen_value(g, range->b);
-    if (!range->flag) {
+    gen_to_int(g, range->b);
+    if (!range->flag && step_known) {
         gen_int(g, range, 1);
-        gen_op(g, range, OP_Sub);
+        gen_op(g, range, step && step->as.i < 0 ? OP_Add : OP_Sub);
     }
-    if (range->c)
-        gen_value(g, range->c);
-    gen_op(g, range, range->c ? OP_RangeStep : OP_Range);
+    if (step)
+        gen_to_int(g, step);
+    if (!range->flag && !step_known)
+        gen_leave_out_end(g, range);
+    gen_op(g, range, step ? OP_RangeStep : OP_Range);
 }
 
 static void gen_array(struct gen *g, struct node *node)

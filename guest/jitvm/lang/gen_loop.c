@@ -51,24 +51,21 @@ struct range_loop {
     bool included;       /* likewise */
 };
 
-static void gen_to_int(struct gen *g, struct node *node)
-{
-    gen_value(g, node);
-    if (node->kind != NODE_INT)
-        gen_op(g, node, OP_ToInt);
-}
-
-static void range_step(struct gen *g, struct range_loop *loop, struct node *step)
+static void range_known_step(struct gen *g, struct range_loop *loop, const struct node *step)
 {
     loop->step = 1;
     loop->step_known = !step || step->kind == NODE_INT;
     if (!step)
         return;
-    if (step->kind == NODE_INT)
-        loop->step = step->as.i;
-    if (loop->step == 0 || step->kind == NODE_FLOAT || step->kind == NODE_STR)
+    if (step->kind == NODE_FLOAT || step->kind == NODE_STR || (loop->step_known && !step->as.i))
         (void)lang_fail(g->lang, step->line, step->column,
                         "the step of a range is an int other than 0");
+    else if (loop->step_known)
+        loop->step = step->as.i;
+}
+
+static void range_step(struct gen *g, struct range_loop *loop, struct node *step)
+{
     if (loop->step_known)
         return;
     loop->step_slot = gen_slot(g);
@@ -76,19 +73,64 @@ static void range_step(struct gen *g, struct range_loop *loop, struct node *step
     gen_set_slot(g, step, loop->step_slot);
 }
 
+/* The furthest limit that no step wraps around on its way past. */
+static int64_t furthest_limit(const struct range_loop *loop)
+{
+    int64_t spare = loop->included ? 0 : 1;
+    return loop->step > 0 ? INT64_MAX - loop->step + spare : INT64_MIN - loop->step - spare;
+}
+
 /* One further than an included limit. */
 static void range_known_limit(struct gen *g, struct range_loop *loop, const struct node *to)
 {
     loop->limit_known = true;
     loop->limit = to->as.i;
-    if (!loop->included || !loop->step_known)
+    if (!loop->step_known)
         return;
-    loop->included = false;
-    if (loop->limit == (loop->step > 0 ? INT64_MAX : INT64_MIN))
+    int64_t last = furthest_limit(loop);
+    if (loop->step > 0 ? loop->limit > last : loop->limit < last)
         (void)lang_fail(g->lang, to->line, to->column,
-                        "a range cannot include the last of all ints");
-    else
+                        "this end is so near the last int that a step past it wraps around");
+    else if (loop->included)
         loop->limit += loop->step > 0 ? 1 : -1;
+    loop->included = false;
+}
+
+/* Fails when a step past the limit may wrap around. */
+static void gen_range_check(struct gen *g, const struct range_loop *loop)
+{
+    if (loop->limit_known)
+        gen_int(g, loop->node, loop->limit);
+    else
+        gen_get_slot(g, loop->node, loop->limit_slot);
+    if (loop->step_known)
+        gen_int(g, loop->node, loop->step);
+    else
+        gen_get_slot(g, loop->node, loop->step_slot);
+    gen_op(g, loop->node, loop->included ? OP_True : OP_False);
+    gen_builtin(g, loop->node, "for", 3);
+    gen_op(g, loop->node, OP_Pop);
+}
+
+/* What costs a call is left to the case that fails. */
+static void gen_known_step_check(struct gen *g, const struct range_loop *loop)
+{
+    struct gen_label near_enough = gen_label(g);
+    gen_get_slot(g, loop->node, loop->limit_slot);
+    gen_int(g, loop->node, furthest_limit(loop));
+    gen_op(g, loop->node, loop->step > 0 ? OP_Gt : OP_Lt);
+    gen_jump(g, loop->node, OP_JumpIfFalse, &near_enough);
+    gen_range_check(g, loop);
+    gen_label_here(g, &near_enough);
+}
+
+static void gen_include_limit(struct gen *g, struct range_loop *loop)
+{
+    loop->included = false;
+    gen_get_slot(g, loop->node, loop->limit_slot);
+    gen_int(g, loop->node, 1);
+    gen_op(g, loop->node, loop->step > 0 ? OP_Add : OP_Sub);
+    gen_set_slot(g, loop->node, loop->limit_slot);
 }
 
 static void range_limit(struct gen *g, struct range_loop *loop, struct node *to)
@@ -97,12 +139,13 @@ static void range_limit(struct gen *g, struct range_loop *loop, struct node *to)
         return range_known_limit(g, loop, to);
     loop->limit_slot = gen_slot(g);
     gen_to_int(g, to);
-    if (loop->included && loop->step_known) {
-        loop->included = false;
-        gen_int(g, to, 1);
-        gen_op(g, to, loop->step > 0 ? OP_Add : OP_Sub);
-    }
     gen_set_slot(g, to, loop->limit_slot);
+    if (!loop->step_known)
+        return;
+    if (loop->included || (loop->step != 1 && loop->step != -1))
+        gen_known_step_check(g, loop);
+    if (loop->included)
+        gen_include_limit(g, loop);
 }
 
 static void gen_compare(struct gen *g, const struct range_loop *loop, enum op_code code)
@@ -190,8 +233,11 @@ static void gen_for_range(struct gen *g, struct node *node)
     loop.counter = gen_variable(g, node->list->as.name.variable);
     gen_to_int(g, range->a);
     gen_set_slot(g, node, loop.counter);
-    range_step(g, &loop, range->c);
+    range_known_step(g, &loop, range->c);
     range_limit(g, &loop, range->b);
+    range_step(g, &loop, range->c);
+    if (!loop.step_known)
+        gen_range_check(g, &loop);
     if (!is_empty(&loop, range->a))
         gen_range_passes(g, node, &loop);
 }

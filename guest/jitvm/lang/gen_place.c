@@ -126,12 +126,8 @@ void gen_assign(struct gen *g, struct node *node)
 /* What has no place goes through the builtin of the same name. */
 static void gen_walked_value(struct gen *g, struct node *node, enum op_code code)
 {
-    const char *name = code == OP_KeysPath ? "keys" : "values";
     gen_value(g, node);
-    gen_emit(g, node,
-             (struct jitvm_op){.code = OP_CallBuiltin,
-                               .a = 1,
-                               .b = builder_name(g->builder, name, strlen(name))});
+    gen_builtin(g, node, code == OP_KeysPath ? "keys" : "values", 1);
 }
 
 void gen_walked(struct gen *g, struct node *node, enum op_code code)

@@ -187,6 +187,18 @@ static int core_assert(BUILTIN_ARGS)
     return fail_with(vm, count > 1 ? args[1] : jitvm_undef(), "assertion failed");
 }
 
+/* for(end, step, included): what the language asks before a range whose end it does not know; no
+ * program can name it. A step past an end near the last int would wrap, and the loop not end. */
+static int core_for(BUILTIN_ARGS)
+{
+    int64_t end = value_to_int(args[0]), step = value_to_int(args[1]);
+    int64_t spare = value_truthy(args[2]) ? 0 : 1;
+    if (step == 0 || (step > 0 ? end <= INT64_MAX - step + spare : end >= INT64_MIN - step - spare))
+        return 0;
+    return jitvm_raise(vm, JITVM_ERR_VALUE,
+                       "the range ends so near the last int that a step past it wraps around");
+}
+
 /* ---- time ----------------------------------------------------------------------------------- */
 
 static int give_clock(clockid_t id, struct jitvm_value *out)
@@ -237,6 +249,7 @@ const struct jitvm_native *builtins_core(unsigned *count)
         {"bool", core_bool, NULL, 1, 1, JITVM_PURE | JITVM_NO_REENTER, JITVM_BOOL},
         {"error", core_error, NULL, 1, 1, JITVM_NO_REENTER, JITVM_UNDEF},
         {"assert", core_assert, NULL, 1, 2, JITVM_NO_REENTER, JITVM_UNDEF},
+        {"for", core_for, NULL, 3, 3, JITVM_NO_REENTER, JITVM_UNDEF},
         {"time", core_time, NULL, 0, 0, JITVM_NO_REENTER, JITVM_FLOAT},
         {"clock", core_clock, NULL, 0, 0, JITVM_NO_REENTER, JITVM_FLOAT},
         {"sleep", core_sleep, NULL, 1, 1, JITVM_NO_REENTER, JITVM_UNDEF},

@@ -176,14 +176,18 @@ struct jitvm_config {
 int jitvm_config_default(struct jitvm_config *config, struct jitvm_error *err);
 
 int jitvm_new(const struct jitvm_config *config, struct jitvm **out, struct jitvm_error *err);
-void jitvm_free(struct jitvm *vm); /* NULL is ignored */
+/* NULL is ignored. Strings, arrays and hashes of the VM that somebody still has are gone with it:
+ * they are released, or copied out, before. */
+void jitvm_free(struct jitvm *vm);
 
-/* Between runs only. A new fuel limit starts a new count. */
+/* Between runs only. A new fuel limit starts a new count. A host function that calls
+ * jitvm_set_limits sets fuel and heap; the depth stays as it is. */
 void jitvm_set_limits(struct jitvm *vm, const struct jitvm_limits *limits);
 void jitvm_set_config(struct jitvm *vm, const struct jitvm_trace_config *config);
 
 /* Takes its own reference; binds the names of builtins, host functions and extension ops, and fails
- * with UNDEFINED when one is not there. At most once per VM. */
+ * with UNDEFINED when one is not there. At most once per VM; after a failure the VM has no chunk, and
+ * may be given one. */
 int jitvm_load(struct jitvm *vm, struct jitvm_chunk *chunk, struct jitvm_error *err);
 
 /* Runs the chunk's top level, or a function of it by name. Arguments are borrowed; the result is

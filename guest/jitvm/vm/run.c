@@ -110,12 +110,17 @@ static int wrong_count(struct jitvm *vm, const char *name, unsigned count)
 static int check_callee(struct jitvm *vm, struct jitvm_value callee, unsigned count)
 {
     if (callee.kind == JITVM_FUNC) {
+        /* A host may have it from another VM. */
+        if (!vm->chunk || (uint64_t)callee.as.i >= vm->chunk->function_count)
+            return jitvm_raise(vm, JITVM_ERR_UNDEFINED, "no such function in this VM");
         const struct vm_function *f = &vm->functions[callee.as.i];
         return f->arity == count ? 0
                                  : wrong_count(vm, chunk_function_name(vm->chunk, f->index), count);
     }
     if (callee.kind != JITVM_NATIVE)
         return jitvm_raise(vm, JITVM_ERR_TYPE, "cannot call %s", value_kind_name(callee.kind));
+    if ((uint64_t)callee.as.i >= vm->native_count)
+        return jitvm_raise(vm, JITVM_ERR_UNDEFINED, "no such host function in this VM");
     const struct jitvm_native *n = &vm->natives[callee.as.i];
     if (count < n->min_args || (n->max_args != JITVM_ANY_COUNT && count > n->max_args))
         return wrong_count(vm, n->name, count);

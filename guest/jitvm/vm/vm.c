@@ -111,7 +111,7 @@ void jitvm_set_limits(struct jitvm *vm, const struct jitvm_limits *limits)
     vm->heap.limit = limits->heap_bytes;
     set_fuel(vm, limits->fuel);
     uint32_t depth = depth_within(limits->depth);
-    if (depth == vm->max_depth)
+    if (depth == vm->max_depth || vm->running)
         return;
     struct jitvm before = *vm;
     if (map_stacks(vm, depth) < 0) {
@@ -151,11 +151,19 @@ static void next_slice(struct jitvm *vm)
     vm->slice += (int64_t)n;
 }
 
+static int look_for_interrupt(struct jitvm *vm)
+{
+    if (!atomic_exchange_explicit(&vm->interrupted, false, memory_order_relaxed))
+        return 0;
+    return jitvm_raise(vm, JITVM_ERR_INTERRUPTED, "interrupted");
+}
+
 int vm_refuel(struct jitvm *vm)
 {
-    if (atomic_exchange_explicit(&vm->interrupted, false, memory_order_relaxed)) {
+    int rc = look_for_interrupt(vm);
+    if (rc < 0) {
         vm->slice++; /* not paid */
-        return jitvm_raise(vm, JITVM_ERR_INTERRUPTED, "interrupted");
+        return rc;
     }
     next_slice(vm);
     if (vm->slice >= 0)
@@ -171,37 +179,24 @@ int vm_charge(struct jitvm *vm, uint64_t n)
         vm->slice -= (int64_t)n;
         return 0;
     }
-    if (vm->reserve != JITVM_FUEL_UNLIMITED) {
-        if (n - slice > vm->reserve) {
-            vm->slice = 0;
-            vm->reserve = 0;
-            return jitvm_raise(vm, JITVM_ERR_FUEL, "out of fuel");
-        }
-        vm->reserve -= n - slice;
-    }
-    /* The slice is used up now: the next charge of one looks for an interrupt. */
+    /* A whole loop comes by here alone, as often as it takes a slice. */
+    int rc = look_for_interrupt(vm);
+    if (rc < 0)
+        return rc;
+    bool limited = vm->reserve != JITVM_FUEL_UNLIMITED;
     vm->slice = 0;
+    if (limited && n - slice > vm->reserve) {
+        vm->reserve = 0;
+        return jitvm_raise(vm, JITVM_ERR_FUEL, "out of fuel");
+    }
+    if (limited)
+        vm->reserve -= n - slice;
+    next_slice(vm);
     return 0;
 }
 
 /* ---- made and freed
  * ------------------------------------------------------------------------------- */
-
-static int register_builtins(struct jitvm *vm, struct jitvm_error *err)
-{
-    const struct jitvm_native *(*const tables[])(unsigned *) = {
-        builtins_core, builtins_io, builtins_strings, builtins_containers, builtins_math};
-    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
-        unsigned count;
-        const struct jitvm_native *natives = tables[t](&count);
-        for (unsigned i = 0; i < count; i++) {
-            int rc = jitvm_register(vm, &natives[i], err);
-            if (rc < 0)
-                return rc;
-        }
-    }
-    return 0;
-}
 
 static int vm_prepare(struct jitvm *vm, struct jitvm_error *err)
 {
@@ -213,7 +208,8 @@ static int vm_prepare(struct jitvm *vm, struct jitvm_error *err)
     vm_random_seed(vm, vm->config.seed);
     jitvm_set_output(vm, NULL, NULL);
     jitvm_set_input(vm, NULL, NULL);
-    return register_builtins(vm, err);
+    return vm_register_builtins(vm) < 0 ? chunk_fail(err, JITVM_ERR_MEMORY, "no memory for a VM")
+                                        : 0;
 }
 
 int jitvm_new(const struct jitvm_config *config, struct jitvm **out, struct jitvm_error *err)
@@ -231,61 +227,42 @@ int jitvm_new(const struct jitvm_config *config, struct jitvm **out, struct jitv
     return 0;
 }
 
-static void free_values(struct jitvm *vm)
+/* All that jitvm_load made. */
+static void unload(struct jitvm *vm)
 {
+    if (vm->jit)
+        jit_free(vm);
     for (uint32_t i = 0; vm->globals && i < vm->chunk->name_count; i++)
         value_release(&vm->heap, vm->globals[i]);
-    value_release(&vm->heap, vm->args);
-}
-
-static void free_functions(struct jitvm *vm)
-{
     for (uint32_t i = 0; vm->functions && i < vm->chunk->function_count; i++)
         code_free(vm->functions[i].code);
     free(vm->functions);
-}
-
-static void free_names(struct jitvm *vm)
-{
-    for (uint32_t i = 0; i < vm->native_count; i++)
-        free((char *)vm->natives[i].name);
-    for (uint32_t i = 0; i < vm->extension_count; i++)
-        free((char *)vm->extensions[i].op.name);
-    free(vm->natives);
-    free(vm->extensions);
+    free(vm->globals);
     free(vm->bindings);
     free(vm->extension_bindings);
+    vm->functions = NULL;
+    vm->globals = NULL;
+    vm->bindings = vm->extension_bindings = NULL;
+    literals_free(vm);
+    jitvm_chunk_unref(vm->chunk);
+    vm->chunk = NULL;
 }
 
 void jitvm_free(struct jitvm *vm)
 {
     if (!vm)
         return;
-    if (vm->jit)
-        jit_free(vm);
-    free_values(vm);
-    free_functions(vm);
-    free(vm->globals);
-    literals_free(vm);
-    free_names(vm);
-    free(vm->io.out);
-    free(vm->io.in);
+    unload(vm);
+    value_release(&vm->heap, vm->args);
+    vm_natives_free(vm);
+    vm_io_free(vm);
     unmap_stacks(vm);
     heap_fini(&vm->heap);
-    jitvm_chunk_unref(vm->chunk);
     free(vm);
 }
 
 /* ---- a chunk
  * ---------------------------------------------------------------------------------------- */
-
-static uint32_t find_native(const struct jitvm *vm, const char *name)
-{
-    for (uint32_t i = 0; i < vm->native_count; i++)
-        if (strcmp(vm->natives[i].name, name) == 0)
-            return i;
-    return UINT32_MAX;
-}
 
 static bool takes(const struct jitvm_native *native, unsigned count)
 {
@@ -313,9 +290,9 @@ static int bind_natives(struct jitvm *vm, struct jitvm_error *err)
             continue;
         const char *name = chunk_name(chunk, op->b);
         uint32_t *binding = &vm->bindings[op->b];
-        if (*binding == UINT32_MAX)
-            *binding = find_native(vm, name);
-        if (*binding == UINT32_MAX)
+        if (*binding == VM_NO_NATIVE)
+            *binding = vm_find_native(vm, name);
+        if (*binding == VM_NO_NATIVE)
             return fail_at(chunk, ip, JITVM_ERR_UNDEFINED, err, "no such function:", name);
         if (!takes(&vm->natives[*binding], op->a))
             return fail_at(chunk, ip, JITVM_ERR_ARITY, err, "wrong number of arguments for", name);
@@ -329,10 +306,8 @@ static int bind_extensions(struct jitvm *vm, struct jitvm_error *err)
     for (uint32_t i = 0; i < chunk->extension_count; i++) {
         const struct chunk_extension *want = &chunk->extensions[i];
         const char *name = chunk_name(chunk, want->name);
-        uint32_t found = 0;
-        while (found < vm->extension_count && strcmp(vm->extensions[found].op.name, name) != 0)
-            found++;
-        if (found == vm->extension_count)
+        uint32_t found = vm_find_extension(vm, name);
+        if (found == VM_NO_NATIVE)
             return chunk_fail(err, JITVM_ERR_UNDEFINED, "no such extension op: %.80s", name);
         const struct jitvm_extension *have = &vm->extensions[found].op;
         if (have->pops != want->pops || have->pushes != want->pushes)
@@ -380,12 +355,8 @@ static int dump_code(struct jitvm *vm, struct jitvm_error *err)
     return 0;
 }
 
-int jitvm_load(struct jitvm *vm, struct jitvm_chunk *chunk, struct jitvm_error *err)
+static int load(struct jitvm *vm, struct jitvm_error *err)
 {
-    if (vm->chunk)
-        return chunk_fail(err, JITVM_ERR_INVALID, "the VM has a chunk already");
-    vm->chunk = jitvm_chunk_ref(chunk);
-    vm->overflow_traps = chunk->flags & CHUNK_TRAP_OVERFLOW;
     int rc = alloc_tables(vm, err);
     if (rc == 0)
         rc = bind_natives(vm, err);
@@ -395,5 +366,17 @@ int jitvm_load(struct jitvm *vm, struct jitvm_chunk *chunk, struct jitvm_error *
         rc = jit_new(vm, err);
     if (rc == 0 && vm->config.debug & JITVM_DUMP_CODE)
         rc = dump_code(vm, err);
+    return rc;
+}
+
+int jitvm_load(struct jitvm *vm, struct jitvm_chunk *chunk, struct jitvm_error *err)
+{
+    if (vm->chunk)
+        return chunk_fail(err, JITVM_ERR_INVALID, "the VM has a chunk already");
+    vm->chunk = jitvm_chunk_ref(chunk);
+    vm->overflow_traps = chunk->flags & CHUNK_TRAP_OVERFLOW;
+    int rc = load(vm, err);
+    if (rc < 0)
+        unload(vm);
     return rc;
 }

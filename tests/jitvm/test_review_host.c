@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What hosts do wrong, or late, or from within their own functions. */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "guest/jitvm/jitvm.h"
+
+static struct jitvm_chunk *compiled(const char *text)
+{
+    struct jitvm_chunk *chunk = NULL;
+    struct jitvm_error err;
+    cr_assert_eq(jitvm_compile("test", text, strlen(text), &chunk, &err), 0, "%s", err.message);
+    return chunk;
+}
+
+static struct jitvm *empty_vm(enum jitvm_jit jit)
+{
+    struct jitvm *vm = NULL;
+    struct jitvm_config config;
+    cr_assert_eq(jitvm_config_default(&config, NULL), 0);
+    config.jit = jit;
+    cr_assert_eq(jitvm_new(&config, &vm, NULL), 0);
+    return vm;
+}
+
+static struct jitvm *vm_of(const char *text, enum jitvm_jit jit)
+{
+    struct jitvm *vm = empty_vm(jit);
+    struct jitvm_chunk *chunk = compiled(text);
+    cr_assert_eq(jitvm_load(vm, chunk, NULL), 0);
+    jitvm_chunk_unref(chunk);
+    return vm;
+}
+
+static int answer(struct jitvm *vm, void *context, const struct jitvm_value *args, unsigned count,
+                  struct jitvm_value *out)
+{
+    (void)vm, (void)context, (void)args, (void)count;
+    *out = jitvm_int(42);
+    return 0;
+}
+
+static const struct jitvm_native answer_native = {
+    .name = "answer", .fn = answer, .result = JITVM_INT, .flags = JITVM_NO_REENTER};
+
+/* ---- loading ------------------------------------------------------------------------------------
+ */
+
+Test(host, a_chunk_that_does_not_load_is_not_run)
+{
+    struct jitvm_chunk *chunk = compiled("return answer()");
+    struct jitvm *vm = empty_vm(JITVM_JIT_BLOCK);
+    struct jitvm_error err;
+    cr_assert_eq(jitvm_load(vm, chunk, &err), JITVM_ERR_UNDEFINED);
+    cr_assert_eq(jitvm_run(vm, NULL, &err), JITVM_ERR_INVALID);
+    cr_assert_eq(jitvm_call(vm, "f", NULL, 0, NULL, &err), JITVM_ERR_UNDEFINED);
+    jitvm_free(vm);
+    jitvm_chunk_unref(chunk);
+}
+
+Test(host, what_a_chunk_lacked_can_be_registered_and_the_chunk_loaded_then)
+{
+    struct jitvm_chunk *chunk = compiled("return answer()");
+    struct jitvm *vm = empty_vm(JITVM_JIT_BLOCK);
+    struct jitvm_value out;
+    cr_assert_eq(jitvm_load(vm, chunk, NULL), JITVM_ERR_UNDEFINED);
+    cr_assert_eq(jitvm_register(vm, &answer_native, NULL), 0);
+    cr_assert_eq(jitvm_load(vm, chunk, NULL), 0);
+    cr_assert_eq(jitvm_run(vm, &out, NULL), 0);
+    cr_assert_eq(out.as.i, 42);
+    cr_assert_eq(jitvm_load(vm, chunk, NULL), JITVM_ERR_INVALID, "once");
+    cr_assert_eq(jitvm_register(vm, &answer_native, NULL), JITVM_ERR_VALUE, "too late");
+    jitvm_free(vm);
+    jitvm_chunk_unref(chunk);
+}
+
+/* ---- function values ----------------------------------------------------------------------------
+ */
+
+/* Calls what context points to. */
+static int call_it(struct jitvm *vm, void *context, const struct jitvm_value *args, unsigned count,
+                   struct jitvm_value *out)
+{
+    const struct jitvm_value *function = context;
+    return jitvm_apply(vm, *function, args, count, out);
+}
+
+Test(host, a_function_of_another_vm_is_not_called)
+{
+    struct jitvm_value foreign[] = {{.kind = JITVM_FUNC, .as.i = 7},
+                                    {.kind = JITVM_FUNC, .as.i = -1},
+                                    {.kind = JITVM_NATIVE, .as.i = 100000}};
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+        struct jitvm *vm = empty_vm(JITVM_JIT_OFF);
+        struct jitvm_native native = {
+            .name = "it", .fn = call_it, .context = &foreign[i], .result = JITVM_KINDS};
+        struct jitvm_chunk *chunk = compiled("it()");
+        struct jitvm_value out;
+        cr_assert_eq(jitvm_register(vm, &native, NULL), 0);
+        cr_assert_eq(jitvm_apply(vm, foreign[i], NULL, 0, &out), JITVM_ERR_UNDEFINED);
+        cr_assert_eq(jitvm_load(vm, chunk, NULL), 0);
+        cr_assert_eq(jitvm_run(vm, NULL, NULL), JITVM_ERR_UNDEFINED);
+        jitvm_chunk_unref(chunk);
+        jitvm_free(vm);
+    }
+}
+
+/* ---- limits -------------------------------------------------------------------------------------
+ */
+
+static int set_limits(struct jitvm *vm, void *context, const struct jitvm_value *args,
+                      unsigned count, struct jitvm_value *out)
+{
+    (void)args, (void)count, (void)out;
+    jitvm_set_limits(vm, context);
+    return 0;
+}
+
+Test(host, limits_set_from_within_a_run_leave_the_stack_where_it_is)
+{
+    for (unsigned jit = JITVM_JIT_OFF; jit <= JITVM_JIT_BLOCK; jit++) {
+        struct jitvm_limits limits = {100000, JITVM_HEAP_DEFAULT, 1000000};
+        struct jitvm_native native = {
+            .name = "more", .fn = set_limits, .context = &limits, .result = JITVM_UNDEF};
+        struct jitvm_chunk *chunk = compiled("fn f(n) { if n == 0 { more(); return [n] }\n"
+                                             "let a = f(n - 1); push(a, n); return a }\n"
+                                             "return len(f(100))");
+        struct jitvm *vm = empty_vm((enum jitvm_jit)jit);
+        struct jitvm_value out;
+        cr_assert_eq(jitvm_register(vm, &native, NULL), 0);
+        cr_assert_eq(jitvm_load(vm, chunk, NULL), 0);
+        cr_assert_eq(jitvm_run(vm, &out, NULL), 0);
+        cr_assert_eq(out.as.i, 101);
+        cr_assert_leq(jitvm_fuel_left(vm), 100000);
+        cr_assert_gt(jitvm_fuel_left(vm), 99000);
+        jitvm_chunk_unref(chunk);
+        jitvm_free(vm);
+    }
+}
+
+/* ---- interrupts ---------------------------------------------------------------------------------
+ */
+
+static void *interrupt_soon(void *vm)
+{
+    (void)usleep(20000);
+    jitvm_interrupt(vm);
+    return NULL;
+}
+
+/* Each is a loop that the builder makes one op of, and that would not end by itself. */
+Test(host, a_whole_loop_is_interrupted, .timeout = 30)
+{
+    static const char *const loops[] = {
+        "fn f() { let s = 0; let i = -1e17; while i < 9 { s += i; i++ } return s }",
+        "fn f() { let s = 0; let i = -1e17; while i < 9 { s ~= ''; i++ } return s }",
+    };
+    for (size_t i = 0; i < 2 * sizeof loops / sizeof *loops; i++) {
+        struct jitvm *vm = vm_of(loops[i / 2], i % 2 ? JITVM_JIT_BLOCK : JITVM_JIT_OFF);
+        pthread_t thread;
+        cr_assert_eq(pthread_create(&thread, NULL, interrupt_soon, vm), 0);
+        cr_assert_eq(jitvm_call(vm, "f", NULL, 0, NULL, NULL), JITVM_ERR_INTERRUPTED);
+        (void)pthread_join(thread, NULL);
+        jitvm_free(vm);
+    }
+}
+
+Test(host, a_whole_loop_takes_its_fuel_to_the_unit)
+{
+    static const char *const text =
+        "fn f() { let s = 0; let i = 0; while i < 100000 { s += i; i++ } return s }\n"
+        "fn g() { let s = 0.5; let i = 0; while i < 100000 { s += i; i++ } return s }\n";
+    static const char *const functions[] = {"f", "g"};
+    for (size_t i = 0; i < 4; i++) {
+        struct jitvm *vm = vm_of(text, i / 2 ? JITVM_JIT_BLOCK : JITVM_JIT_OFF);
+        struct jitvm_limits limits = {200000, JITVM_HEAP_DEFAULT, JITVM_DEPTH_DEFAULT};
+        jitvm_set_limits(vm, &limits);
+        cr_assert_eq(jitvm_call(vm, functions[i % 2], NULL, 0, NULL, NULL), 0);
+        uint64_t used = 200000 - jitvm_fuel_left(vm);
+        limits.fuel = used;
+        jitvm_set_limits(vm, &limits);
+        cr_assert_eq(jitvm_call(vm, functions[i % 2], NULL, 0, NULL, NULL), 0);
+        cr_assert_eq(jitvm_fuel_left(vm), 0);
+        limits.fuel = used - 1;
+        jitvm_set_limits(vm, &limits);
+        cr_assert_eq(jitvm_call(vm, functions[i % 2], NULL, 0, NULL, NULL), JITVM_ERR_FUEL);
+        jitvm_free(vm);
+    }
+}

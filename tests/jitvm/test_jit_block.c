@@ -4,6 +4,7 @@
  * otherwise, calls between compiled functions, and running out of fuel, depth and heap anywhere.
  */
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "guest/jitvm/jit/jit.h"
@@ -236,7 +237,7 @@ Test(jit_block, a_function_value_and_a_builtin_that_calls_back)
         "fn square(x) { if x < 0 { return 0 } return x * x }\n"
         "fn apply(g, x) { if x == 99 { return 0 } return g(x) }\n"
         "fn f(n) { let s = 0; for i in 0..n { s += apply(square, i) }\n"
-        "          return [s, map(square, [n, n + 1]), apply(fn(x) { return sqrt(x) }, n)] }",
+        "          return [s, map([n, n + 1], square), apply(fn(x) { return sqrt(x) }, n)] }",
         &plenty);
     for (int i = 0; i < 20; i++)
         call_int(&rig, "f", i);
@@ -389,4 +390,39 @@ Test(jit_block, a_threshold_says_how_many_calls_are_interpreted)
     }
     jitvm_free(vm);
     jitvm_chunk_unref(chunk);
+}
+
+Test(jit_block, a_function_too_large_is_refused_and_interpreted)
+{
+    size_t room = 200000, len = 0;
+    char *text = malloc(room);
+    cr_assert_not_null(text);
+    len += (size_t)snprintf(text, room, "fn big(n) { if n == 0 { return 1 }\n");
+    for (unsigned i = 0; i < 3000; i++)
+        len += (size_t)snprintf(text + len, room - len, "n = n * %u + 1 ^ n\n", i);
+    snprintf(text + len, room - len, "return n }");
+    struct run_rig rig = rig_of(text, &plenty);
+    for (int i = 0; i < 6; i++)
+        call_int(&rig, "big", i);
+    cr_assert_eq(stats_of(&rig).refused, 1);
+    cr_assert_eq(stats_of(&rig).compiled_block, 0);
+    run_rig_free(&rig);
+    free(text);
+}
+
+Test(jit_block, deep_recursion_whose_every_activation_leaves)
+{
+    struct jitvm_limits limits = {JITVM_FUEL_UNLIMITED, JITVM_HEAP_DEFAULT, 2000};
+    struct run_rig rig = rig_of("let list = [1, 1]\n"
+                                "fn x(n) { if n == 0 { return 0 }\n"
+                                "          let v = list[n % 2]; return v + x(n - 1) }\n"
+                                "fn turn(n) { if n { list[1] = 2.5 } return 0 }",
+                                &limits);
+    call(&rig, NULL, 0, NULL);
+    call_int(&rig, "x", 50);
+    call_int(&rig, "turn", 1);
+    call_int(&rig, "x", 1900);
+    call_int(&rig, "x", 2100);
+    call_int(&rig, "x", 1900);
+    run_rig_free(&rig);
 }

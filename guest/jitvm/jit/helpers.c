@@ -159,10 +159,11 @@ static struct jit_result help_exit_run(struct jitvm *vm, struct jitvm_value *bas
                                        uint32_t exit)
 {
     struct jit_version *left = version_at(vm, version);
+    uint32_t insn = left->exits[exit].insn;
     vm->stats.exits++;
-    int rc = vm_resume(vm, left->code->function, base, left->exits[exit].insn);
+    /* Before it goes on: that may take long, and come here again. */
     exits_count(vm, left, &left->exits[exit]);
-    return give_result(rc, base);
+    return give_result(vm_resume(vm, left->code->function, base, insn), base);
 }
 
 /* ---- calls that are not linked

@@ -133,7 +133,8 @@ int arch_compile(struct jit *jit, struct jit_version *version, struct flow *f);
 uint32_t exits_add(struct jit_version *version, uint32_t insn, uint32_t at);
 int exits_restore(struct jit_version *version, struct jit_restore restore);
 void exits_dump(const struct jit_version *version, FILE *to);
-/* An exit was taken, its activation has ended: is it time for another compilation? */
+/* An exit is taken: is it time for another compilation? What the interpreter saw after those before
+ * is in the profile. */
 void exits_count(struct jitvm *vm, struct jit_version *version, struct jit_exit *exit);
 
 /* ---- helpers.c

@@ -35,7 +35,8 @@ static bool may_be_int(struct operand o)
 }
 
 /* Two ints, or values that the result was guessed for: then those that are none go aside. */
-static bool ints_or_aside(struct emit *e, struct operand b, struct operand c, struct asm_label *back)
+static bool ints_or_aside(struct emit *e, struct operand b, struct operand c,
+                          struct asm_label *back)
 {
     if (!may_be_int(b) || !may_be_int(c) || e->written != KINDS_INT)
         return false;

@@ -237,8 +237,8 @@ void emit_store(struct emit *e, const struct cold *c)
     x86_jmp(e->a, c->back);
 }
 
-static void write_number(struct emit *e, uint32_t source, enum x86_reg at, struct asm_label otherwise,
-                         struct asm_label back)
+static void write_number(struct emit *e, uint32_t source, enum x86_reg at,
+                         struct asm_label otherwise, struct asm_label back)
 {
     struct cold *c = cold_add(e, COLD_STORE);
     if (!c)

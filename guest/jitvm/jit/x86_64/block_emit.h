@@ -37,8 +37,8 @@ enum cold_what {
     COLD_OP,      /* instruction `number` as op_slow does it; back */
     COLD_ENTER,   /* an activation cannot be paid for yet, or at all; back */
     COLD_VALUES,  /* a number is wanted of an array, at rax, that may be one of values; back */
-    COLD_BRANCH,   /* branch `number` as op_branch does it: to `back` when taken, else to `other` */
-    COLD_STORE,    /* boxings[1] is stored in an array, at rax, that may be one of values; back */
+    COLD_BRANCH,  /* branch `number` as op_branch does it: to `back` when taken, else to `other` */
+    COLD_STORE,   /* boxings[1] is stored in an array, at rax, that may be one of values; back */
 };
 
 /* An unboxed value that is to be put in its cell. */

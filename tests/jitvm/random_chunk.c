@@ -319,12 +319,8 @@ static void call_builtin(struct maker *m, unsigned depth)
     static const char *const calling[] = {"map", "grep", "sort"};
     if (one_in(m, 6)) {
         const char *name = calling[pick(m, 3)];
-        bool list_first = strcmp(name, "sort") == 0;
-        if (list_first)
-            expression(m, depth);
+        expression(m, depth);
         any_function(m);
-        if (!list_first)
-            expression(m, depth);
         emit(m, (struct jitvm_op){
                     .code = OP_CallBuiltin, .a = 2, .b = builder_name(m->b, name, strlen(name))});
         return;

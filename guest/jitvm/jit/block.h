@@ -140,11 +140,10 @@ bool kinds_unseen(const struct flow *f, uint32_t at);
 /* ---- places -------------------------------------------------------------------------------------
  */
 
-/* What the processor has: registers by number, in the order to take them in. */
+/* What the processor has: registers by number, those that survive calls of C first. */
 struct places {
     const int8_t *ints, *floats;
     uint8_t int_count, float_count;
-    uint8_t saved; /* the first so many of `ints` survive calls of C */
     /* Where arguments of typed entries are; by number among those of their representation. */
     const int8_t *int_args, *float_args;
     uint8_t int_arg_count, float_arg_count;

@@ -225,11 +225,6 @@ static void help_release(struct jitvm *vm, struct jitvm_value *cell)
     cell_clear(vm, cell);
 }
 
-static void help_free(struct jitvm *vm, struct jitvm_object *object)
-{
-    heap_free_object(&vm->heap, object);
-}
-
 /* Compiled code calls each with the types that it has here. */
 #define HELPER(index, function) links[index] = (const void *)(uintptr_t)(function)
 
@@ -246,7 +241,6 @@ void helpers_fill(const void **links)
     HELPER(JIT_INVOKE, help_invoke);
     HELPER(JIT_REFUEL, help_refuel);
     HELPER(JIT_RELEASE, help_release);
-    HELPER(JIT_FREE, help_free);
     HELPER(JIT_PAY, help_pay);
     HELPER(JIT_POW, number_pow);
     HELPER(JIT_FMOD, number_float_mod);

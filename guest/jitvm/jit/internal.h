@@ -30,7 +30,6 @@ enum jit_helper {
     JIT_INVOKE,     /* result (vm, base, link) */
     JIT_REFUEL,     /* status (vm) */
     JIT_RELEASE,    /* (vm, cell) */
-    JIT_FREE,       /* (vm, object) */
     JIT_PAY,        /* status (vm, base, version): fuel and depth of an activation */
     JIT_POW,        /* double (double, double) */
     JIT_FMOD,
@@ -40,7 +39,6 @@ enum jit_helper {
     JIT_DO_OP,
     JIT_DO_REFUEL,
     JIT_DO_RELEASE,
-    JIT_DO_FREE,
     JIT_DO_PAY,
     JIT_DO_ADAPT,
     JIT_DO_FLOAT_TO_INT,
@@ -91,6 +89,7 @@ struct jit_code {
     uint8_t *slow;             /* by instruction: guessing did not pay */
     kind_set *args;            /* by argument: what it is compiled for */
     uint32_t exits, misses, compilations, loop_compilations;
+    uint64_t passes; /* of loops, that the interpreter made, about */
     bool generic, linear, refused;
 };
 

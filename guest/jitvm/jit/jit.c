@@ -431,6 +431,9 @@ jit_loop_fn jit_loop_hot(struct jitvm *vm, struct vm_function *function,
     struct jit_code *code = function->jit;
     if (!code || code->refused)
         return NULL;
+    code->passes += VM_SLICE;
+    if (code->passes < vm->config.trace.trace_threshold)
+        return NULL;
     struct jit_version *loop = find_loop(code, base, insn);
     if (!loop)
         loop = compile_loop(vm, code, base, insn);

@@ -270,13 +270,9 @@ static int scan_evict(struct scan *s, const struct span *span)
     return best;
 }
 
-static int by_start(const void *a, const void *b, void *context)
+static bool starts_later(const struct flow *f, uint32_t a, uint32_t b)
 {
-    const struct span *spans = context;
-    const struct span *x = &spans[*(const uint32_t *)a], *y = &spans[*(const uint32_t *)b];
-    if (x->from != y->from)
-        return x->from < y->from ? -1 : 1;
-    return x < y ? -1 : x > y;
+    return f->spans[a].from > f->spans[b].from;
 }
 
 /* Insertion: they are almost in order. */
@@ -287,7 +283,7 @@ static uint32_t sorted_homes(struct flow *f, uint32_t *out)
         if (f->spans[i].home != i)
             continue;
         uint32_t at = count++;
-        for (; at > 0 && by_start(&out[at - 1], &i, f->spans) > 0; at--)
+        for (; at > 0 && starts_later(f, out[at - 1], i); at--)
             out[at] = out[at - 1];
         out[at] = i;
     }

@@ -31,7 +31,6 @@ enum cold_what {
     COLD_EXIT,    /* leave through exit `number` */
     COLD_ERROR,   /* instruction `number` failed, the error is pending */
     COLD_RELEASE, /* what cell `reg` holds ends; back */
-    COLD_FREE,    /* the object at rax has no reference left; back */
     COLD_REFUEL,  /* the slice is used up at instruction `number`; to `back` when there is more */
     COLD_RESULT,  /* a call gave another kind than was expected: exit `number`, cell `reg` */
     COLD_OP,      /* instruction `number` as op_slow does it; back */

@@ -250,10 +250,6 @@ static void emit_one(struct emit *e, const struct cold *c)
     case COLD_RELEASE:
         cold_release(e, c);
         break;
-    case COLD_FREE:
-        call_stub(e, JIT_DO_FREE);
-        x86_jmp(e->a, c->back);
-        break;
     case COLD_REFUEL:
         cold_refuel(e, c);
         break;

@@ -4,7 +4,7 @@
 
 /* One more reference to what is at [rax] or in the cell: kind there, payload in rcx. Uses rcx, rdx.
  */
-static void retain_at(struct emit *e, struct x86_mem kind, struct x86_mem payload, kind_set kinds)
+void retain_element(struct emit *e, struct x86_mem kind, struct x86_mem payload, kind_set kinds)
 {
     if (!(kinds & KINDS_HEAP))
         return;
@@ -22,11 +22,6 @@ static void retain_at(struct emit *e, struct x86_mem kind, struct x86_mem payloa
     asm_bind(e->a, done);
 }
 
-void retain_element(struct emit *e, struct x86_mem kind, struct x86_mem payload, kind_set kinds)
-{
-    retain_at(e, kind, payload, kinds);
-}
-
 /* ---- copies
  * ------------------------------------------------------------------------------------------- */
 
@@ -34,7 +29,7 @@ static void copy_boxed(struct emit *e, bool take)
 {
     const struct insn *insn = &e->f->code->insns[e->at];
     if (!take)
-        retain_at(e, cell_kind(insn->b), cell_payload(insn->b), e->kinds[insn->b]);
+        retain_element(e, cell_kind(insn->b), cell_payload(insn->b), e->kinds[insn->b]);
     if (insn->a == insn->b)
         return;
     release_old(e, insn->a);
@@ -112,7 +107,7 @@ static struct x86_mem global_at(uint32_t global, int32_t offset)
 void put_boxed(struct emit *e, struct x86_mem kind, struct x86_mem payload)
 {
     const struct insn *insn = &e->f->code->insns[e->at];
-    retain_at(e, kind, payload, e->written);
+    retain_element(e, kind, payload, e->written);
     x86_movups_xm(e->a, SCRATCH_FLOAT, kind);
     release_old(e, insn->a);
     x86_movups_mx(e->a, cell_kind(insn->a), SCRATCH_FLOAT);

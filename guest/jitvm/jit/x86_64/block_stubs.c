@@ -132,14 +132,14 @@ static void stub_pay(struct assembler *a)
     leave_with_status(a);
 }
 
-/* rdx the cell, or rax the object. Keeps rax too. */
-static void stub_release(struct assembler *a, enum jit_helper helper, enum x86_reg what)
+/* rdx the cell. Keeps rax too, and all of xmm15: something may be on its way. */
+static void stub_release(struct assembler *a)
 {
     enter(a);
     x86_mov_mr(a, X86_W64, int_slot(X86_RAX), X86_RAX);
     x86_mov_rr(a, X86_W64, X86_RDI, VM);
-    x86_mov_rr(a, X86_W64, X86_RSI, what);
-    call_c(a, helper);
+    x86_mov_rr(a, X86_W64, X86_RSI, X86_RDX);
+    call_c(a, JIT_RELEASE);
     x86_mov_rm(a, X86_W64, X86_RAX, int_slot(X86_RAX));
     leave(a);
     x86_ret(a);
@@ -194,10 +194,7 @@ int arch_stubs(struct assembler *a, uint32_t offsets[JIT_HELPERS])
             stub_refuel(a);
             break;
         case JIT_DO_RELEASE:
-            stub_release(a, JIT_RELEASE, X86_RDX);
-            break;
-        case JIT_DO_FREE:
-            stub_release(a, JIT_FREE, X86_RAX);
+            stub_release(a);
             break;
         case JIT_DO_PAY:
             stub_pay(a);

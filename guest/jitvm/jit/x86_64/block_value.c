@@ -17,7 +17,6 @@ const struct places x86_places = {
     .floats = float_order,
     .int_count = sizeof int_order,
     .float_count = sizeof float_order,
-    .saved = 2,
     .int_args = int_args,
     .float_args = float_args,
     .int_arg_count = sizeof int_args,

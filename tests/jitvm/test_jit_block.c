@@ -30,7 +30,7 @@ static void call(struct run_rig *rig, const char *function, unsigned count,
                  const struct jitvm_value *args)
 {
     struct jitvm_value all[RUN_TIERS * 16];
-    for (unsigned tier = 0; tier < RUN_TIERS; tier++)
+    for (unsigned tier = 0; count && tier < RUN_TIERS; tier++)
         memcpy(all + tier * count, args, count * sizeof *args);
     cr_assert(run_rig_call(rig, function, all, count), "%s: %s", function, rig->said);
 }

@@ -267,8 +267,8 @@ static const char *const endless[] = {
     /* -1e300 + 1 is -1e300 */
     ".main 2\nFloat -1e300\nSetSlot 1\nAccumSumLoop 0, 1, 5\nReturn\n",
     ".main 2\nFloat -1e300\nSetSlot 1\nL: SlotIncLtIntJumpBack 1, 5, L\nReturn\n",
-    ".main 0\nL: Int 1\nInt 9\nRange\nFunc f\nCallBuiltin map, 2\nPop\nJump L\n"
-    ".function f, 1, 1\nGetSlot 0\nReturnValue\n",
+    (".main 0\nL: Int 1\nInt 9\nRange\nFunc f\nCallBuiltin map, 2\nPop\nJump L\n"
+     ".function f, 1, 1\nGetSlot 0\nReturnValue\n"),
 };
 
 static void *interrupt_soon(void *vm)

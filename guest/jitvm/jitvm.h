@@ -130,8 +130,9 @@ struct jitvm;
 struct jitvm_limits {
     uint64_t fuel;       /* one unit per back edge and call; UINT64_MAX: no limit */
     uint64_t heap_bytes; /* of strings, arrays and hashes alive at once */
-    uint32_t depth;      /* nested calls. One takes at most 512 bytes of the thread's own stack, one
-                          * that a builtin makes (sort, map, ...) at most 1024 */
+    uint32_t depth;      /* nested calls; fewer, where functions have more than 64 variables and
+                          * operands on average. One takes at most 512 bytes of the thread's own
+                          * stack, one that a builtin makes (sort, map, ...) at most 1024 */
 };
 #define JITVM_FUEL_UNLIMITED UINT64_MAX
 #define JITVM_HEAP_DEFAULT   (UINT64_C(1) << 30)
@@ -247,7 +248,7 @@ int jitvm_raise(struct jitvm *vm, enum jitvm_status status, const char *format, 
     __attribute__((format(printf, 3, 4)));
 
 /* Calls a function or native value from within a host function. `args` are borrowed. On failure
- * the error is pending in the VM: return it. */
+ * the error is pending in the VM: return it, or go on as if nothing was. */
 int jitvm_apply(struct jitvm *vm, struct jitvm_value function, const struct jitvm_value *args,
                 unsigned count, struct jitvm_value *out);
 

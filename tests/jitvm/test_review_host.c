@@ -189,3 +189,55 @@ Test(host, a_whole_loop_takes_its_fuel_to_the_unit)
         jitvm_free(vm);
     }
 }
+
+/* ---- errors -------------------------------------------------------------------------------------
+ */
+
+static int try_it(struct jitvm *vm, void *context, const struct jitvm_value *args, unsigned count,
+                  struct jitvm_value *out)
+{
+    (void)context;
+    (void)jitvm_apply(vm, args[0], args + 1, count - 1, out);
+    return 0;
+}
+
+static int fail_silently(struct jitvm *vm, void *context, const struct jitvm_value *args,
+                         unsigned count, struct jitvm_value *out)
+{
+    (void)vm, (void)context, (void)args, (void)count, (void)out;
+    return -99;
+}
+
+Test(host, an_error_that_a_host_function_kept_to_itself_is_not_that_of_the_next_one)
+{
+    struct jitvm_chunk *chunk =
+        compiled("try(fn() { return 1 % keys(5) })\nfn f() { silent() }\nf()");
+    struct jitvm_native natives[] = {
+        {.name = "try", .fn = try_it, .min_args = 1, .max_args = 9, .result = JITVM_KINDS},
+        {.name = "silent", .fn = fail_silently, .result = JITVM_KINDS}};
+    struct jitvm *vm = empty_vm(JITVM_JIT_BLOCK);
+    struct jitvm_error err;
+    for (size_t i = 0; i < 2; i++)
+        cr_assert_eq(jitvm_register(vm, &natives[i], NULL), 0);
+    cr_assert_eq(jitvm_load(vm, chunk, NULL), 0);
+    cr_assert_eq(jitvm_run(vm, NULL, &err), JITVM_ERR_HOST);
+    cr_assert_str_eq(err.message, "silent failed (-99)");
+    cr_assert_eq(err.depth, 2);
+    jitvm_chunk_unref(chunk);
+    jitvm_free(vm);
+}
+
+Test(host, calls_that_do_not_fit_on_the_stack_say_so)
+{
+    char text[8192], *at = stpcpy(text, "fn f(n) { return [");
+    struct jitvm_error err;
+    for (unsigned i = 0; i < 2000; i++)
+        at = stpcpy(at, "n, ");
+    (void)stpcpy(at, "f(n)] }");
+    struct jitvm *vm = vm_of(text, JITVM_JIT_BLOCK);
+    struct jitvm_value arg = jitvm_int(1);
+    cr_assert_eq(jitvm_call(vm, "f", &arg, 1, NULL, &err), JITVM_ERR_DEPTH);
+    cr_assert(strstr(err.message, "of functions with many variables"), "%s", err.message);
+    cr_assert_eq(jitvm_call(vm, "f", &arg, 1, NULL, &err), JITVM_ERR_DEPTH, "again");
+    jitvm_free(vm);
+}

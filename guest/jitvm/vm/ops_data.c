@@ -361,6 +361,7 @@ int op_EXT(OP_ARGS_DECL)
     uint64_t arg = (uint64_t)vm->literals[ip->b | (uint32_t)ip[1].a << 16].as.i;
     struct jitvm_value *args = &base[ip->a], *top = vm->top, out = jitvm_undef();
     vm->top = args + ip[1].b;
+    vm->error.status = JITVM_OK;
     int rc = e->fn(vm, e->context, arg, args, &out);
     vm->top = top;
     for (unsigned i = 0; i < ip[1].b; i++)

@@ -32,6 +32,17 @@ static void count_call(struct jitvm *vm, struct vm_function *function,
         function->start = function->code->insns;
 }
 
+static int too_deep(struct jitvm *vm)
+{
+    long long nested = (long long)vm->max_depth - vm->depth;
+    if (vm->depth < 1)
+        return jitvm_raise(vm, JITVM_ERR_DEPTH, "calls are nested too deeply: %lld of %u", nested,
+                           vm->max_depth);
+    return jitvm_raise(vm, JITVM_ERR_DEPTH,
+                       "calls are nested too deeply: %lld of functions with many variables",
+                       nested);
+}
+
 int vm_pay_for_call(struct jitvm *vm, const struct vm_function *function,
                     const struct jitvm_value *base)
 {
@@ -41,8 +52,7 @@ int vm_pay_for_call(struct jitvm *vm, const struct vm_function *function,
             return rc;
     }
     if (vm->depth < 1 || base + function->registers > vm->stack_end)
-        return jitvm_raise(vm, JITVM_ERR_DEPTH, "calls are nested too deeply: %lld of %u",
-                           (long long)vm->max_depth - vm->depth, vm->max_depth);
+        return too_deep(vm);
     vm->depth--;
     return 0;
 }
@@ -89,6 +99,7 @@ int vm_call_native(struct jitvm *vm, uint32_t index, struct jitvm_value *args, u
     const struct jitvm_native *native = &vm->natives[index];
     struct jitvm_value *top = vm->top, out = jitvm_undef();
     vm->top = args + count;
+    vm->error.status = JITVM_OK; /* one that a native did not pass on is forgotten */
     int rc = native->fn(vm, native->context, args, count, &out);
     vm->top = top;
     for (unsigned i = 0; i < count; i++)

@@ -69,6 +69,26 @@ typed by hand"
     expect_status 127
 }
 
+test_jitvm_compiles_in_each_clone() {
+    probe_bundle /bin/jitvm stats --json /fib.jv -- 15
+    cp "$build/jitvm" "$work/rootfs/bin/"
+    cat >"$work/rootfs/fib.jv" <<'EOF'
+fn fib(n) { if n < 2 { return n } return fib(n - 1) + fib(n - 2) }
+eprint("fib ", fib(int(args()[0])))
+EOF
+    freeze_at_pre_exec
+    thaw_it
+    expect_status 0
+    expect_err_has "fib 610"
+    jq -e '.compiled_block == 1 and .entries > 0' "$work/out" >"$work/verdict" || fail "not compiled"
+    thaw_it -- /bin/jitvm run /fib.jv -- 20
+    expect_status 0
+    expect_err_has "fib 6765"
+    thaw_it -- /bin/jitvm run --fuel 100 /fib.jv -- 20
+    expect_status 69
+    expect_err_has "out of fuel"
+}
+
 test_input_comes_from_a_file_of_any_size() {
     probe_bundle /bin/cat
     freeze_at_pre_exec

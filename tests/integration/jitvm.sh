@@ -109,6 +109,14 @@ test_jitvm_shows_the_calls_under_way_at_an_error() {
         fail "the backtrace"
 }
 
+test_jitvm_what_a_program_says_stays_on_its_line() {
+    program 'error("a\nb\e[31m\x7f")'
+    jitvm run p.jv
+    expect_error 73 host
+    expect_err_has 'jitvm: p.jv:1: a\x0ab\x1b[31m\x7f [host]'
+    [ "$(wc -l <"$work/err")" -eq 2 ] || fail "more than the error and the one call under way"
+}
+
 test_jitvm_errors_have_statuses_of_their_own() {
     program 'sort(7);'
     jitvm run p.jv

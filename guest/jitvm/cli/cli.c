@@ -45,6 +45,19 @@ static const char *message_alone(const struct jitvm_error *err)
     return repeated ? err->message + len : err->message;
 }
 
+/* What a program says, or a chunk calls its functions, stays on its line, and does nothing to the
+ * terminal. */
+static void print_plain(const char *text)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c < ' ' || c == 127)
+            fprintf(stderr, "\\x%02x", c);
+        else
+            fputc(c, stderr);
+    }
+}
+
 static void print_place(const char *source, const struct jitvm_error *err)
 {
     uint32_t line = err->line;
@@ -63,7 +76,9 @@ static void print_backtrace(const char *source, const struct jitvm_error *err)
     uint32_t shown = err->depth < JITVM_BACKTRACE_MAX ? err->depth : JITVM_BACKTRACE_MAX;
     for (uint32_t i = 0; i < shown; i++) {
         const struct jitvm_frame *frame = &err->frames[i];
-        fprintf(stderr, "  in %s, ", frame->function);
+        fputs("  in ", stderr);
+        print_plain(frame->function);
+        fputs(", ", stderr);
         if (frame->line)
             fprintf(stderr, "%s:%u\n", source, frame->line);
         else
@@ -76,7 +91,8 @@ static void print_backtrace(const char *source, const struct jitvm_error *err)
 int cli_report(const char *source, const struct jitvm_error *err)
 {
     print_place(source, err);
-    fprintf(stderr, "%s [%s]\n", message_alone(err), jitvm_status_name(err->status));
+    print_plain(message_alone(err));
+    fprintf(stderr, " [%s]\n", jitvm_status_name(err->status));
     print_backtrace(source, err);
     return cli_status(err->status);
 }

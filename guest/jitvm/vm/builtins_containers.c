@@ -5,6 +5,7 @@
  */
 #include "guest/jitvm/vm/builtins.h"
 #include "guest/jitvm/vm/builtins_sort.h"
+#include "guest/jitvm/vm/ops.h"
 
 #include <string.h>
 
@@ -209,26 +210,10 @@ static int list_fill(BUILTIN_ARGS)
     return give_or_drop(vm, rc, out);
 }
 
-/* Numbers from..to, both included, `step` apart; UINT64_MAX: more than an array holds. */
-static uint64_t range_count(int64_t from, int64_t to, int64_t step)
-{
-    if (step == 0 || (step > 0 ? from > to : from < to))
-        return 0;
-    uint64_t span = step > 0 ? (uint64_t)to - (uint64_t)from : (uint64_t)from - (uint64_t)to;
-    uint64_t size = step > 0 ? (uint64_t)step : 0 - (uint64_t)step;
-    uint64_t steps = span / size;
-    return steps < ARRAY_MAX ? steps + 1 : UINT64_MAX;
-}
-
 static int list_range(BUILTIN_ARGS)
 {
-    int64_t from = value_to_int(args[0]);
-    int64_t step = count > 2 ? value_to_int(args[2]) : 1;
-    uint64_t n = range_count(from, value_to_int(args[1]), step);
-    int rc = begin_array(vm, n, out);
-    for (uint64_t i = 0; rc == 0 && i < n; i++)
-        rc = push(vm, out->as.array, jitvm_int((int64_t)((uint64_t)from + i * (uint64_t)step)));
-    return give_or_drop(vm, rc, out);
+    return op_range_array(vm, value_to_int(args[0]), value_to_int(args[1]),
+                          count > 2 ? value_to_int(args[2]) : 1, out);
 }
 
 /* Where an index points, below 0 counting from the end; -1 when that is before the first element or
@@ -279,13 +264,13 @@ static int list_remove(BUILTIN_ARGS)
 static int list_keys(BUILTIN_ARGS)
 {
     int rc = path_keys(&vm->heap, args[0], NULL, 0, out);
-    return rc < 0 ? vm_raise_path(vm, rc, "keys", args[0]) : 0;
+    return rc < 0 ? vm_raise_path(vm, rc, "take the keys of", args[0]) : 0;
 }
 
 static int list_values(BUILTIN_ARGS)
 {
     int rc = path_values(&vm->heap, args[0], NULL, 0, out);
-    return rc < 0 ? vm_raise_path(vm, rc, "values", args[0]) : 0;
+    return rc < 0 ? vm_raise_path(vm, rc, "take the values of", args[0]) : 0;
 }
 
 static int list_exists(BUILTIN_ARGS)
@@ -293,7 +278,7 @@ static int list_exists(BUILTIN_ARGS)
     bool there = false;
     int rc = path_exists(&vm->heap, args[0], &args[1], 1, &there);
     if (rc < 0)
-        return vm_raise_path(vm, rc, "exists", args[0]);
+        return vm_raise_path(vm, rc, "look into", args[0]);
     *out = jitvm_bool(there);
     return 0;
 }

@@ -169,8 +169,8 @@ static uint64_t range_count(int64_t from, int64_t to, int64_t step)
     return n == UINT64_MAX ? n : n + 1;
 }
 
-static int make_range(struct jitvm *vm, int64_t from, int64_t to, int64_t step,
-                      struct jitvm_value *out)
+int op_range_array(struct jitvm *vm, int64_t from, int64_t to, int64_t step,
+                   struct jitvm_value *out)
 {
     uint64_t count = range_count(from, to, step);
     struct jitvm_array *array = count <= ARRAY_MAX ? array_new(&vm->heap, (size_t)count) : NULL;
@@ -189,7 +189,7 @@ static int make_range(struct jitvm *vm, int64_t from, int64_t to, int64_t step,
 int op_RANGE(OP_ARGS_DECL)
 {
     struct jitvm_value range;
-    int rc = make_range(vm, value_to_int(base[ip->b]), value_to_int(base[ip->c]), 1, &range);
+    int rc = op_range_array(vm, value_to_int(base[ip->b]), value_to_int(base[ip->c]), 1, &range);
     op_used(vm, base, ip->b, slots);
     op_used(vm, base, ip->u, slots);
     if (rc == 0)
@@ -200,8 +200,8 @@ int op_RANGE(OP_ARGS_DECL)
 int op_RANGESTEP(OP_ARGS_DECL)
 {
     struct jitvm_value *from = &base[ip->b], range;
-    int rc =
-        make_range(vm, value_to_int(from[0]), value_to_int(from[1]), value_to_int(from[2]), &range);
+    int rc = op_range_array(vm, value_to_int(from[0]), value_to_int(from[1]), value_to_int(from[2]),
+                            &range);
     for (unsigned i = 0; i < 3; i++)
         op_used(vm, base, ip->b + i, slots);
     if (rc == 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Texts that do not compile: what is said, and of which place. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -260,4 +261,22 @@ Test(lang_error, a_zero_byte_is_not_the_end_of_the_text)
     struct jitvm_error err;
     cr_assert_eq(jitvm_compile("test", "let a\0 = 1", 10, &chunk, &err), JITVM_ERR_SYNTAX);
     cr_assert_eq(err.column, 6);
+}
+
+Test(lang_error, an_assignment_does_not_begin_a_line)
+{
+    static const char *const statement =
+        "expected a statement (an operator that continues a line stands at the end of the line "
+        "before), found '%s'";
+    static const char *const operators[] = {"=", "+=", "++", "<<="};
+    char text[64], message[160];
+    for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
+        (void)snprintf(text, sizeof text, "let x = 1\nx\n%s 5", operators[i]);
+        (void)snprintf(message, sizeof message, statement, operators[i]);
+        expect_error(text, 3, 1, message);
+    }
+    expect_error("let x\n= 5", 2, 1,
+                 "expected a statement (an operator that continues a line stands at the end of the "
+                 "line before), found '='");
+    expect_error("for i in 0\n..5 { }", 2, 1, "expected '{' after what the loop walks, found '..'");
 }

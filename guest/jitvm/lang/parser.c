@@ -58,6 +58,11 @@ static bool too_deep(struct parser *parser, uint32_t line, uint32_t column)
     return false;
 }
 
+bool parser_continues(const struct parser *parser)
+{
+    return parser->brackets > 0 || !parser->token.first_of_line;
+}
+
 bool parser_enter(struct parser *parser)
 {
     if (++parser->nesting > LANG_NESTING)
@@ -187,7 +192,7 @@ static struct node *parse_let(struct parser *parser)
     struct node *let = parser_name_node(parser, NODE_LET);
     if (!let)
         return NULL;
-    if (parser_accept(parser, TOKEN_ASSIGN)) {
+    if (parser_continues(parser) && parser_accept(parser, TOKEN_ASSIGN)) {
         let->a = parser_expression(parser);
         if (!let->a)
             return NULL;
@@ -344,7 +349,9 @@ static struct node *parse_assignment(struct parser *parser, struct node *place, 
 static struct node *fail_at_statement(struct parser *parser)
 {
     const struct token *token = &parser->token;
-    if (token->kind >= TOKEN_STR_EQ && token->kind <= TOKEN_OR && token->first_of_line)
+    bool joins =
+        (token->kind >= TOKEN_STR_EQ && token->kind <= TOKEN_OR) || assignment_op(token->kind) >= 0;
+    if (joins && token->first_of_line)
         return parser_fail(parser, "a statement (an operator that continues a line stands at the "
                                    "end of the line before)");
     if (token->kind == TOKEN_ELSE)
@@ -373,7 +380,7 @@ static struct node *parse_simple(struct parser *parser)
     if (!node->a)
         return NULL;
     int op = assignment_op(parser->token.kind);
-    if (op >= 0)
+    if (op >= 0 && parser_continues(parser))
         return parse_assignment(parser, node->a, op);
     return expect_statement_end(parser) ? parser_done(parser, node) : NULL;
 }

@@ -29,6 +29,9 @@ bool parser_expect(struct parser *parser, enum token_kind kind, const char *wher
 struct node *parser_fail(struct parser *parser, const char *expected); /* at the current token */
 struct node *parser_fail_at(struct parser *parser, uint32_t line, uint32_t column,
                             const char *message);
+/* Does the token go on with what stands before it? Not one that begins a line, outside of brackets.
+ */
+bool parser_continues(const struct parser *parser);
 bool parser_enter(struct parser *parser); /* one level deeper, or fails; pairs with leave */
 void parser_leave(struct parser *parser);
 

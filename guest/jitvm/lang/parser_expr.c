@@ -55,12 +55,6 @@ static const struct infix infixes[] = {
 static struct node *parse_binary(struct parser *parser, unsigned least);
 static struct node *parse_unary(struct parser *parser);
 
-/* A token that continues the expression: not one that begins a line, outside of brackets. */
-static bool continues(const struct parser *parser)
-{
-    return parser->brackets > 0 || !parser->token.first_of_line;
-}
-
 static struct node *str_node(struct parser *parser, const char *bytes, size_t len)
 {
     struct node *node = parser_node(parser, NODE_STR);
@@ -323,7 +317,7 @@ static struct node *parse_member(struct parser *parser, struct node *container)
 static struct node *parse_postfix(struct parser *parser)
 {
     struct node *node = parse_primary(parser);
-    while (node && continues(parser)) {
+    while (node && parser_continues(parser)) {
         if (parser->token.kind == TOKEN_PAREN_OPEN)
             node = parse_call(parser, node);
         else if (parser->token.kind == TOKEN_BRACKET_OPEN)
@@ -355,7 +349,7 @@ static struct node *make_binary(struct parser *parser, struct node *node, struct
 static struct node *parse_power(struct parser *parser)
 {
     struct node *base = parse_postfix(parser);
-    if (!base || parser->token.kind != TOKEN_POWER || !continues(parser))
+    if (!base || parser->token.kind != TOKEN_POWER || !parser_continues(parser))
         return base;
     struct node *node = parser_node(parser, NODE_BINARY);
     if (!node)
@@ -418,7 +412,7 @@ static struct node *parse_unary(struct parser *parser)
 
 static const struct infix *find_infix(const struct parser *parser)
 {
-    if (!continues(parser))
+    if (!parser_continues(parser))
         return NULL;
     for (size_t i = 0; i < sizeof infixes / sizeof *infixes; i++)
         if (infixes[i].token == parser->token.kind)
@@ -469,14 +463,14 @@ struct node *parser_expression(struct parser *parser)
 static bool at_step(const struct parser *parser)
 {
     return parser->token.kind == TOKEN_NAME && parser->token.len == 4 &&
-           memcmp(parser->token.text, "step", 4) == 0;
+           memcmp(parser->token.text, "step", 4) == 0 && parser_continues(parser);
 }
 
 struct node *parser_range(struct parser *parser)
 {
     struct node *from = parser_expression(parser);
     bool included = parser->token.kind == TOKEN_UPTO;
-    if (!from || (parser->token.kind != TOKEN_BELOW && !included))
+    if (!from || (parser->token.kind != TOKEN_BELOW && !included) || !parser_continues(parser))
         return from;
     struct node *node = parser_node(parser, NODE_RANGE);
     parser_advance(parser);

@@ -45,8 +45,7 @@ static int answer(struct jitvm *vm, void *context, const struct jitvm_value *arg
 static const struct jitvm_native answer_native = {
     .name = "answer", .fn = answer, .result = JITVM_INT, .flags = JITVM_NO_REENTER};
 
-/* ---- loading ------------------------------------------------------------------------------------
- */
+/* ---- loading -------------------------------------------------------------------------------- */
 
 Test(host, a_chunk_that_does_not_load_is_not_run)
 {
@@ -76,8 +75,7 @@ Test(host, what_a_chunk_lacked_can_be_registered_and_the_chunk_loaded_then)
     jitvm_chunk_unref(chunk);
 }
 
-/* ---- function values ----------------------------------------------------------------------------
- */
+/* ---- function values ------------------------------------------------------------------------ */
 
 /* Calls what context points to. */
 static int call_it(struct jitvm *vm, void *context, const struct jitvm_value *args, unsigned count,
@@ -107,8 +105,7 @@ Test(host, a_function_of_another_vm_is_not_called)
     }
 }
 
-/* ---- limits -------------------------------------------------------------------------------------
- */
+/* ---- limits --------------------------------------------------------------------------------- */
 
 static int set_limits(struct jitvm *vm, void *context, const struct jitvm_value *args,
                       unsigned count, struct jitvm_value *out)
@@ -140,8 +137,7 @@ Test(host, limits_set_from_within_a_run_leave_the_stack_where_it_is)
     }
 }
 
-/* ---- interrupts ---------------------------------------------------------------------------------
- */
+/* ---- interrupts ----------------------------------------------------------------------------- */
 
 static void *interrupt_soon(void *vm)
 {
@@ -190,8 +186,7 @@ Test(host, a_whole_loop_takes_its_fuel_to_the_unit)
     }
 }
 
-/* ---- errors -------------------------------------------------------------------------------------
- */
+/* ---- errors --------------------------------------------------------------------------------- */
 
 static int try_it(struct jitvm *vm, void *context, const struct jitvm_value *args, unsigned count,
                   struct jitvm_value *out)

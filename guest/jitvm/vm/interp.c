@@ -2,8 +2,7 @@
 /* The interpreter: moving values, containers, calls, and where all handlers are found. */
 #include "guest/jitvm/vm/interp.h"
 
-/* ---- errors -------------------------------------------------------------------------------------
- */
+/* ---- errors --------------------------------------------------------------------------------- */
 
 int interp_fail(struct jitvm *vm, struct insn *ip, struct jitvm_value *base, int status)
 {
@@ -55,8 +54,7 @@ SLOW_HANDLER(CONCATLOOP)
 SLOW_HANDLER(PUSHLOOP)
 /* clang-format on */
 
-/* ---- moving -------------------------------------------------------------------------------------
- */
+/* ---- moving --------------------------------------------------------------------------------- */
 
 static int run_MOVE(HANDLER_ARGS)
 {
@@ -120,8 +118,7 @@ static int run_SETG(HANDLER_ARGS)
     GO_ON(1);
 }
 
-/* ---- containers ---------------------------------------------------------------------------------
- */
+/* ---- containers ----------------------------------------------------------------------------- */
 
 /* a = slot b [c], of an array by an index that is inside. Each place settles on the kind of element
  * that it saw first; one that sees several does without. */
@@ -306,8 +303,7 @@ static int run_LEN(HANDLER_ARGS)
     GO_ON(1);
 }
 
-/* ---- calls and returns --------------------------------------------------------------------------
- */
+/* ---- calls and returns ---------------------------------------------------------------------- */
 
 static inline void push_frame(struct jitvm *vm, struct insn *return_ip, struct jitvm_value *base,
                               struct vm_function *function)
@@ -435,8 +431,7 @@ static int run_DATA(HANDLER_ARGS)
     return jitvm_raise(vm, JITVM_ERR_INVALID, "data run as code");
 }
 
-/* ---- the table ----------------------------------------------------------------------------------
- */
+/* ---- the table ------------------------------------------------------------------------------ */
 
 #define RUN(name)  [CODE_##name] = run_##name
 #define SLOW(name) [CODE_##name] = slow_##name

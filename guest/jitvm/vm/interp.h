@@ -82,8 +82,7 @@ enum {
         GO_ON(LENGTH_OF_##name);                                                                   \
     }
 
-/* ---- cells --------------------------------------------------------------------------------------
- */
+/* ---- cells ---------------------------------------------------------------------------------- */
 
 static inline bool both(const struct jitvm_value *x, const struct jitvm_value *y, uint32_t kind)
 {

@@ -51,8 +51,7 @@ SLOW_HANDLER(SCMP)
 SLOW_HANDLER(NOT)
 /* clang-format on */
 
-/* ---- arithmetic ---------------------------------------------------------------------------------
- */
+/* ---- arithmetic ----------------------------------------------------------------------------- */
 
 #define OVERFLOWING(name, operands, builtin, operator)                                             \
     static int run_##name(HANDLER_ARGS)                                                            \
@@ -174,8 +173,7 @@ static int run_NEG(HANDLER_ARGS)
     INSTEAD(slow_NEG);
 }
 
-/* ---- comparisons --------------------------------------------------------------------------------
- */
+/* ---- comparisons ---------------------------------------------------------------------------- */
 
 #define COMPARISON(name, operator)                                                                 \
     static int run_##name(HANDLER_ARGS)                                                            \

@@ -13,8 +13,7 @@
 
 #include "guest/jitvm/vm/literals.h"
 
-/* ---- output -----------------------------------------------------------------------------------
- */
+/* ---- output --------------------------------------------------------------------------------- */
 
 static bool lower_grow(struct lower *l)
 {
@@ -56,8 +55,7 @@ void lower_emit_data(struct lower *l, uint32_t a, uint32_t b, uint32_t c)
     l->has_result = has_result;
 }
 
-/* ---- operands ---------------------------------------------------------------------------------
- */
+/* ---- operands ------------------------------------------------------------------------------- */
 
 uint16_t lower_register(const struct lower *l, uint32_t position)
 {
@@ -149,8 +147,7 @@ uint16_t lower_use(struct lower *l, uint32_t position)
     return lower_register(l, position);
 }
 
-/* ---- the walk -----------------------------------------------------------------------------------
- */
+/* ---- the walk ------------------------------------------------------------------------------- */
 
 /* Depth of the operand stack before each op; the verifier has seen to it that there is one. What
  * cannot be reached keeps DEPTH_UNKNOWN. */

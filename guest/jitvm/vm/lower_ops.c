@@ -12,8 +12,7 @@ static uint16_t pop_settled(struct lower *l, uint32_t n)
     return lower_top(l);
 }
 
-/* ---- slots and globals ------------------------------------------------------------------------
- */
+/* ---- slots and globals ---------------------------------------------------------------------- */
 
 static bool stands_for(const struct lower *l, uint32_t slot)
 {
@@ -92,8 +91,7 @@ static void pre_add(struct lower *l, uint32_t slot, int32_t n)
     push_slot(l, slot);
 }
 
-/* ---- the stack --------------------------------------------------------------------------------
- */
+/* ---- the stack ------------------------------------------------------------------------------ */
 
 static void drop(struct lower *l)
 {
@@ -122,8 +120,7 @@ static void rotate(struct lower *l, uint32_t n)
     lower_emit(l, CODE_TAKE, lower_register(l, l->depth - 1), lower_top(l), 0);
 }
 
-/* ---- arithmetic --------------------------------------------------------------------------------
- */
+/* ---- arithmetic ----------------------------------------------------------------------------- */
 
 static bool is_int_literal(const struct lower *l, struct operand o, int32_t *out)
 {
@@ -203,8 +200,7 @@ static void swap_operands(struct lower *l)
     *y = t;
 }
 
-/* ---- containers ---------------------------------------------------------------------------------
- */
+/* ---- containers ----------------------------------------------------------------------------- */
 
 static void make_container(struct lower *l, enum code_op op, uint32_t n)
 {
@@ -299,8 +295,7 @@ static void len_path(struct lower *l, const struct jitvm_op *op)
     lower_push_result(l);
 }
 
-/* ---- calls --------------------------------------------------------------------------------------
- */
+/* ---- calls ---------------------------------------------------------------------------------- */
 
 static void call(struct lower *l, enum code_op op, uint32_t count, uint32_t callee)
 {
@@ -369,8 +364,7 @@ static struct jitvm_value float_of_bits(int64_t bits)
     return v;
 }
 
-/* ---- the switch ---------------------------------------------------------------------------------
- */
+/* ---- the switch ----------------------------------------------------------------------------- */
 
 #define FORMS(name)    ((struct arithmetic){CODE_##name, CODE_##name##_RK, CODE_##name##_KR})
 #define FORMS_RK(name) ((struct arithmetic){CODE_##name, CODE_##name##_RK, CODE_DATA})

@@ -10,8 +10,7 @@
 typedef int (*binary_fn)(struct jitvm *vm, struct jitvm_value x, struct jitvm_value y,
                          struct jitvm_value *out);
 
-/* ---- what each operator does -------------------------------------------------------------------
- */
+/* ---- what each operator does ---------------------------------------------------------------- */
 
 static bool both_int(struct jitvm_value x, struct jitvm_value y)
 {
@@ -168,8 +167,7 @@ TEXT_RELATION(text_lt_values, jitvm_bool(order < 0))
 TEXT_RELATION(text_le_values, jitvm_bool(order <= 0))
 TEXT_RELATION(text_cmp_values, jitvm_int((order > 0) - (order < 0)))
 
-/* ---- with operands from registers and literals -------------------------------------------------
- */
+/* ---- with operands from registers and literals ---------------------------------------------- */
 
 #define NO_REGISTER 0u
 

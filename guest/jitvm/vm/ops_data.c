@@ -2,8 +2,7 @@
 /* Moving values, strings, containers, natives, extensions: the cases that are not simple ones. */
 #include "guest/jitvm/vm/ops.h"
 
-/* ---- moving -------------------------------------------------------------------------------------
- */
+/* ---- moving --------------------------------------------------------------------------------- */
 
 int op_MOVE(OP_ARGS_DECL)
 {
@@ -53,8 +52,7 @@ int op_SETG(OP_ARGS_DECL)
     return 0;
 }
 
-/* ---- strings ------------------------------------------------------------------------------------
- */
+/* ---- strings -------------------------------------------------------------------------------- */
 
 int op_TOSTR(OP_ARGS_DECL)
 {
@@ -115,8 +113,7 @@ int op_LEN(OP_ARGS_DECL)
     return 0;
 }
 
-/* ---- making containers --------------------------------------------------------------------------
- */
+/* ---- making containers ---------------------------------------------------------------------- */
 
 int op_ARRAY(OP_ARGS_DECL)
 {
@@ -209,8 +206,7 @@ int op_RANGESTEP(OP_ARGS_DECL)
     return rc;
 }
 
-/* ---- by key and path
- * ------------------------------------------------------------------------------ */
+/* ---- by key and path ------------------------------------------------------------------------ */
 
 int op_INDEX(OP_ARGS_DECL)
 {
@@ -340,8 +336,7 @@ int op_LENPATH(OP_ARGS_DECL)
     return path_done(vm, ip, base, rc, "look into", &len);
 }
 
-/* ---- natives and extensions ---------------------------------------------------------------------
- */
+/* ---- natives and extensions ----------------------------------------------------------------- */
 
 int op_CALLB(OP_ARGS_DECL)
 {

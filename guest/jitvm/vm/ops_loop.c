@@ -2,8 +2,7 @@
 /* Whole loops as one op, and branches on values of any kind. */
 #include "guest/jitvm/vm/ops.h"
 
-/* ---- whole loops
- * ---------------------------------------------------------------------------------- */
+/* ---- whole loops ---------------------------------------------------------------------------- */
 
 static bool below(struct jitvm_value counter, int64_t limit)
 {
@@ -112,8 +111,7 @@ int op_PUSHLOOP(OP_ARGS_DECL)
     return rc;
 }
 
-/* ---- branches
- * ------------------------------------------------------------------------------------- */
+/* ---- branches ------------------------------------------------------------------------------- */
 
 /* How the orders that a branch is taken for are written down: a bit each. */
 enum { LESS = 1, EQUAL = 2, GREATER = 4, UNORDERED = 8 };

@@ -5,8 +5,7 @@
 #include "guest/jitvm/jit/jit.h"
 #include "guest/jitvm/vm/vm.h"
 
-/* ---- an activation
- * ------------------------------------------------------------------------------- */
+/* ---- an activation -------------------------------------------------------------------------- */
 
 struct code *vm_code(struct jitvm *vm, struct vm_function *function)
 {
@@ -91,8 +90,7 @@ int vm_resume(struct jitvm *vm, struct vm_function *function, struct jitvm_value
     return interp_run(vm, function, base, &function->code->insns[insn]);
 }
 
-/* ---- natives and function values
- * ----------------------------------------------------------------- */
+/* ---- natives and function values ------------------------------------------------------------ */
 
 int vm_call_native(struct jitvm *vm, uint32_t index, struct jitvm_value *args, unsigned count)
 {
@@ -172,8 +170,7 @@ int jitvm_apply(struct jitvm *vm, struct jitvm_value callee, const struct jitvm_
     return rc;
 }
 
-/* ---- from the host
- * --------------------------------------------------------------------------------- */
+/* ---- from the host -------------------------------------------------------------------------- */
 
 static int give_error(const struct jitvm *vm, int rc, struct jitvm_error *err)
 {
@@ -223,8 +220,7 @@ int jitvm_call(struct jitvm *vm, const char *function, const struct jitvm_value 
     return run_function(vm, (uint32_t)index, args, count, out, err);
 }
 
-/* ---- figures
- * --------------------------------------------------------------------------------------- */
+/* ---- figures -------------------------------------------------------------------------------- */
 
 void jitvm_stats(const struct jitvm *vm, struct jitvm_stats *out)
 {

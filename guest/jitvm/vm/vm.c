@@ -15,8 +15,7 @@
 #define STACK_CELLS_PER_CALL 64
 #define STACK_CELLS_MIN      65536
 
-/* ---- configuration ------------------------------------------------------------------------------
- */
+/* ---- configuration -------------------------------------------------------------------------- */
 
 /* The whole of the variable must be a number of 32 bits. */
 static int threshold_from(const char *name, uint32_t *out, struct jitvm_error *err)
@@ -50,8 +49,7 @@ int jitvm_config_default(struct jitvm_config *config, struct jitvm_error *err)
     return threshold_from("JITVM_BLOCK_THRESHOLD", &config->trace.block_threshold, err);
 }
 
-/* ---- stacks
- * --------------------------------------------------------------------------------------- */
+/* ---- stacks --------------------------------------------------------------------------------- */
 
 static void *map_stack(size_t bytes)
 {
@@ -91,8 +89,7 @@ static int map_stacks(struct jitvm *vm, uint32_t depth)
     return 0;
 }
 
-/* ---- limits
- * --------------------------------------------------------------------------------------- */
+/* ---- limits --------------------------------------------------------------------------------- */
 
 static void set_fuel(struct jitvm *vm, uint64_t fuel)
 {
@@ -195,8 +192,7 @@ int vm_charge(struct jitvm *vm, uint64_t n)
     return 0;
 }
 
-/* ---- made and freed
- * ------------------------------------------------------------------------------- */
+/* ---- made and freed ------------------------------------------------------------------------- */
 
 static int vm_prepare(struct jitvm *vm, struct jitvm_error *err)
 {
@@ -261,8 +257,7 @@ void jitvm_free(struct jitvm *vm)
     free(vm);
 }
 
-/* ---- a chunk
- * ---------------------------------------------------------------------------------------- */
+/* ---- a chunk -------------------------------------------------------------------------------- */
 
 static bool takes(const struct jitvm_native *native, unsigned count)
 {

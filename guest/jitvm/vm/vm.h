@@ -159,8 +159,7 @@ int interp_run(struct jitvm *vm, struct vm_function *function, struct jitvm_valu
  * Its index + 1; 0: it was a native, and was called; < 0: raised. */
 int vm_resolve_callee(struct jitvm *vm, struct jitvm_value *window, unsigned count);
 
-/* ---- one op, as every tier does it when the case is not a simple one (ops.c) ------------------
- */
+/* ---- one op, as every tier does it when the case is not a simple one (ops.c) ---------------- */
 
 /* Does what the instruction does, but for going to the next one. 0, or the status raised. `slots`:
  * of the function; registers from there on are operands, which the op uses up. vm->slice is true
@@ -204,8 +203,7 @@ static inline struct jitvm_value cell_take(struct jitvm_value *cell)
     return v;
 }
 
-/* ---- I/O, random numbers (io.c, random.c) ------------------------------------------------------
- */
+/* ---- I/O, random numbers (io.c, random.c) --------------------------------------------------- */
 
 /* Buffered; flushed when a run ends, before reading, and when 8 KiB are there. IO is raised. */
 int vm_write(struct jitvm *vm, const void *bytes, size_t len);
@@ -222,8 +220,7 @@ void vm_io_free(struct jitvm *vm); /* the buffers; does not flush */
 uint64_t vm_random(struct jitvm *vm);
 void vm_random_seed(struct jitvm *vm, uint64_t seed); /* 0: from the system */
 
-/* ---- natives and extensions, by name (public.c) ------------------------------------------------
- */
+/* ---- natives and extensions, by name (public.c) --------------------------------------------- */
 
 #define VM_NO_NATIVE UINT32_MAX
 

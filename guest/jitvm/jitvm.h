@@ -252,8 +252,10 @@ int jitvm_raise(struct jitvm *vm, enum jitvm_status status, const char *format, 
 int jitvm_apply(struct jitvm *vm, struct jitvm_value function, const struct jitvm_value *args,
                 unsigned count, struct jitvm_value *out);
 
-/* Where print() and friends write and readline() reads: stdout and stdin by default. A write
- * returns 0 or -1; a read the number of bytes, 0 at the end, -1. */
+/* Where print() and friends write and readline() reads: the descriptors 1 and 0 by default. A write
+ * returns 0 or -1; a read the number of bytes, 0 at the end, -1. What is printed is written when 8
+ * KiB of it are there, before a read, when the run ends, and when the output is set: a host function
+ * that writes there itself does the last first. */
 typedef int (*jitvm_write_fn)(void *context, const void *bytes, size_t len);
 typedef ptrdiff_t (*jitvm_read_fn)(void *context, void *bytes, size_t len);
 void jitvm_set_output(struct jitvm *vm, jitvm_write_fn write, void *context);

@@ -236,3 +236,77 @@ Test(host, calls_that_do_not_fit_on_the_stack_say_so)
     cr_assert_eq(jitvm_call(vm, "f", &arg, 1, NULL, &err), JITVM_ERR_DEPTH, "again");
     jitvm_free(vm);
 }
+
+/* ---- output ---------------------------------------------------------------------------------- */
+
+static int append_to(void *context, const void *bytes, size_t len)
+{
+    (void)strncat(context, bytes, len);
+    return 0;
+}
+
+static int switch_output(struct jitvm *vm, void *context, const struct jitvm_value *args,
+                         unsigned count, struct jitvm_value *out)
+{
+    (void)args, (void)count, (void)out;
+    jitvm_set_output(vm, append_to, context);
+    return 0;
+}
+
+Test(host, what_was_printed_goes_where_the_output_went_then)
+{
+    char before[32] = "", after[32] = "";
+    struct jitvm_chunk *chunk = compiled("print('one')\nswitch()\nprint('two')");
+    struct jitvm_native native = {
+        .name = "switch", .fn = switch_output, .context = after, .result = JITVM_UNDEF};
+    struct jitvm *vm = empty_vm(JITVM_JIT_BLOCK);
+    jitvm_set_output(vm, append_to, before);
+    cr_assert_eq(jitvm_register(vm, &native, NULL), 0);
+    cr_assert_eq(jitvm_load(vm, chunk, NULL), 0);
+    cr_assert_eq(jitvm_run(vm, NULL, NULL), 0);
+    cr_assert_str_eq(before, "one");
+    cr_assert_str_eq(after, "two");
+    jitvm_chunk_unref(chunk);
+    jitvm_free(vm);
+}
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+Test(host, a_hash_is_asked_by_keys_of_every_kind)
+{
+    struct jitvm *vm = vm_of("return {'': 1, '1': 2, 'a 1': 3, '(hash)': 4, '0.5': 5,\n"
+                             "'(handle)': 6, '(function)': 7}",
+                             JITVM_JIT_OFF);
+    struct jitvm_value hash, array, text, empty;
+    cr_assert_eq(jitvm_run(vm, &hash, NULL), 0);
+    cr_assert_eq(jitvm_hash(vm, &empty), 0);
+    cr_assert_eq(jitvm_array(vm, &array), 0);
+    cr_assert_eq(jitvm_str(vm, "a", 1, &text), 0);
+    cr_assert_eq(jitvm_array_push(vm, &array, text), 0);
+    cr_assert_eq(jitvm_array_push(vm, &array, jitvm_int(1)), 0);
+    const struct {
+        struct jitvm_value key;
+        int64_t value; /* 0: nothing there */
+    } keys[] = {{jitvm_undef(), 1},
+                {jitvm_bool(false), 1},
+                {jitvm_bool(true), 2},
+                {jitvm_int(1), 2},
+                {array, 3},
+                {empty, 4},
+                {jitvm_float(0.5), 5},
+                {jitvm_handle(vm), 6},
+                {{.kind = JITVM_FUNC}, 7},
+                {jitvm_int(-1), 0},
+                {jitvm_float(1), 0}};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        struct jitvm_value v = jitvm_hash_get(hash, keys[i].key);
+        cr_assert_eq(v.kind, keys[i].value ? JITVM_INT : JITVM_UNDEF, "key %zu", i);
+        cr_assert_eq(jitvm_to_int(v), keys[i].value, "key %zu", i);
+    }
+    cr_assert_eq(jitvm_hash_get(array, jitvm_int(0)).kind, JITVM_UNDEF, "no hash");
+    cr_assert_eq(jitvm_array_at(hash, 0).kind, JITVM_UNDEF, "no array");
+    jitvm_release(vm, hash);
+    jitvm_release(vm, array);
+    jitvm_release(vm, empty);
+    jitvm_free(vm);
+}

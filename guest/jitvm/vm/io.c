@@ -187,6 +187,9 @@ void vm_io_free(struct jitvm *vm)
 
 void jitvm_set_output(struct jitvm *vm, jitvm_write_fn write, void *context)
 {
+    /* What was printed before goes where it was printed to. There is nobody to tell of a failure.
+     */
+    (void)vm_flush(vm);
     vm->io.write = write;
     vm->io.write_context = context;
 }

@@ -40,14 +40,12 @@ Test(op, effects_that_follow_from_the_operands)
     expect_effect(OP(ExtendedWide, .imm = 3), 4, 1);
 }
 
-Test(op, jumps_ends_and_fused_ones_are_told_apart)
+Test(op, jumps_and_ends_are_told_apart)
 {
     cr_assert(op_is_jump(OP_JumpIfFalseKeep) && op_is_jump(OP_SlotIncLtIntJumpBack));
     cr_assert_not(op_is_jump(OP_Return) || op_is_jump(OP_AccumSumLoop));
     cr_assert(op_ends_flow(OP_Jump) && op_ends_flow(OP_Return) && op_ends_flow(OP_ReturnValue));
     cr_assert_not(op_ends_flow(OP_JumpIfTrue));
-    cr_assert(op_is_fused(OP_PreIncSlot) && op_is_fused(OP_PushIntRangeLoop));
-    cr_assert_not(op_is_fused(OP_Nop));
 }
 
 Test(status, each_has_a_name)

@@ -176,7 +176,7 @@ static void add_name(struct jitvm_builder *b, const char *name, size_t len)
                                     sizeof(struct jitvm_str *));
     if (names)
         chunk->names = names;
-    struct jitvm_str *str = names ? chunk_str_new(name, len) : NULL;
+    struct jitvm_str *str = names ? str_new_immortal(name, len) : NULL;
     if (!str) {
         fail_memory(b);
         return;
@@ -224,7 +224,7 @@ uint32_t builder_const_str(struct jitvm_builder *b, const char *bytes, size_t le
     int64_t found = intern_find(&b->intern, INTERN_STR, bytes, len);
     if (found >= 0)
         return (uint32_t)found;
-    struct jitvm_str *str = chunk_str_new(bytes, len);
+    struct jitvm_str *str = str_new_immortal(bytes, len);
     if (!str) {
         fail_memory(b);
         return 0;

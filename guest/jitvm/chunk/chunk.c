@@ -10,21 +10,6 @@ struct jitvm_chunk *chunk_alloc(void)
     return calloc(1, sizeof(struct jitvm_chunk));
 }
 
-struct jitvm_str *chunk_str_new(const void *bytes, size_t len)
-{
-    if (len >= STR_MAX)
-        return NULL;
-    struct jitvm_str *str = calloc(1, sizeof(*str) + len + 1);
-    if (!str)
-        return NULL;
-    str->object = (struct jitvm_object){.refs = HEAP_IMMORTAL, .kind = JITVM_STR};
-    str->len = str->room = len;
-    if (len > 0)
-        memcpy(str->bytes, bytes, len);
-    str->hash = str_hash(str);
-    return str;
-}
-
 static void free_constants(struct jitvm_chunk *chunk)
 {
     for (uint32_t i = 0; chunk->constants && i < chunk->constant_count; i++)

@@ -68,9 +68,6 @@ struct jitvm_chunk {
 int chunk_finish(struct jitvm_chunk *chunk, struct jitvm_chunk **out, struct jitvm_error *err);
 struct jitvm_chunk *chunk_alloc(void); /* zeroed, malloc */
 
-/* An immortal string with a 0 behind it, as names have; freed with free(). NULL without memory. */
-struct jitvm_str *chunk_str_new(const void *bytes, size_t len);
-
 /* The name, or "" for none; 0-terminated, with bytes that do not print left as they are. */
 const char *chunk_name(const struct jitvm_chunk *chunk, uint32_t name);
 /* "main" for function 0. */

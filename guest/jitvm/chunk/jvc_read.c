@@ -83,7 +83,7 @@ static int take_str(struct reader *r, struct jitvm_str **out)
     uint32_t len = take_u32(r);
     if (len > r->left)
         return fail_short(r);
-    *out = chunk_str_new(r->at, len);
+    *out = str_new_immortal(r->at, len);
     if (!*out)
         return fail_memory(r);
     r->at += len;

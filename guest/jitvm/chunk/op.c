@@ -47,11 +47,6 @@ bool op_ends_flow(unsigned code)
     return code == OP_Jump || code == OP_Return || code == OP_ReturnValue;
 }
 
-bool op_is_fused(unsigned code)
-{
-    return code >= OP_PreIncSlot;
-}
-
 static uint32_t varying_pops(const struct jitvm_op *op, const struct chunk_extension *extension)
 {
     switch (op->code) {

@@ -55,7 +55,6 @@ int op_find(const char *name, size_t len); /* -1: no such op */
 enum op_format op_format(unsigned code);
 bool op_is_jump(unsigned code);   /* has a target in b */
 bool op_ends_flow(unsigned code); /* nothing falls through it: Jump, Return, ReturnValue */
-bool op_is_fused(unsigned code);
 
 /* Stack effect. Extension ops need the chunk's declaration: `extension` is that, or NULL. */
 struct op_effect {

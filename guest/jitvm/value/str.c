@@ -37,11 +37,12 @@ struct jitvm_str *str_new(struct heap *heap, const void *bytes, size_t len)
 
 struct jitvm_str *str_new_immortal(const void *bytes, size_t len)
 {
-    struct jitvm_str *str = len <= STR_MAX ? malloc(sizeof *str + len) : NULL;
+    struct jitvm_str *str = len <= STR_MAX ? malloc(sizeof *str + len + 1) : NULL;
     if (!str)
         return NULL;
     str->room = len;
     str_init(str, HEAP_IMMORTAL, bytes, len);
+    str->bytes[len] = '\0';
     /* Now: threads share it from here on. */
     str->hash = str_hash_bytes(str->bytes, len);
     return str;

@@ -18,7 +18,8 @@ struct jitvm_str {
 /* NULL when the heap is full. `bytes` NULL: the caller fills in all `len` bytes at once. */
 struct jitvm_str *str_new(struct heap *heap, const void *bytes, size_t len);
 
-/* One that outlives every heap, from malloc; freed with free(). NULL without memory. */
+/* One that outlives every heap, with a 0 behind it, from malloc; freed with free(). NULL without
+ * memory, or longer than STR_MAX. */
 struct jitvm_str *str_new_immortal(const void *bytes, size_t len);
 
 void str_free(struct heap *heap, struct jitvm_str *str); /* heap_free_object's part */

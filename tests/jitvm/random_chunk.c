@@ -128,6 +128,57 @@ static void whole_loop(struct maker *m)
     builder_place(m->b, end);
 }
 
+/* An array of numbers, or of rows of them, with the container's slot. */
+static void numbers(struct maker *m, bool rows)
+{
+    for (unsigned row = 0; row < (rows ? 3u : 1u); row++) {
+        bool floats = one_in(m, 2);
+        for (unsigned i = 0; i < 3; i++)
+            if (floats)
+                emit(m, (struct jitvm_op){.code = OP_Float, .imm = (int64_t)(0x3ff8 + i) << 48});
+            else
+                push_int(m, pick(m, 100));
+        of_index(m, OP_MakeArray, 3);
+    }
+    if (rows)
+        of_index(m, OP_MakeArray, 3);
+    of_slot(m, OP_SetSlot, m->slots);
+}
+
+static void keys_of(struct maker *m, uint32_t i, uint32_t j, bool rows)
+{
+    of_slot(m, OP_GetSlot, i);
+    if (rows)
+        of_slot(m, OP_GetSlot, j);
+}
+
+/* c[i] = c[i] op ..., or c[i][j], for some i: what code for arrays is compiled for. */
+static void kernel(struct maker *m)
+{
+    bool rows = one_in(m, 2);
+    uint32_t head = builder_label(m->b), i = any_slot(m), j = any_slot(m);
+    if (!one_in(m, 4))
+        numbers(m, rows);
+    push_int(m, 0);
+    of_slot(m, OP_SetSlot, i);
+    push_int(m, pick(m, 3));
+    of_slot(m, OP_SetSlot, j);
+    builder_place(m->b, head);
+    struct jitvm_op op = {.code = OP_GetPath, .b = m->slots, .c = 1 + rows};
+    keys_of(m, i, j, rows);
+    keys_of(m, one_in(m, 4) ? j : i, j, rows);
+    emit(m, op);
+    expression(m, 1);
+    plain(m, binary_op(m));
+    op.code = OP_SetPath;
+    emit(m, op);
+    of_slot(m, OP_PreIncSlotVoid, i);
+    of_slot(m, OP_GetSlot, i);
+    push_int(m, pick(m, 5));
+    plain(m, OP_Lt);
+    jump(m, OP_JumpIfTrue, head);
+}
+
 /* Sometimes with more on the stack than what is given back. Behind it comes what is not reached. */
 static void give_back(struct maker *m)
 {
@@ -187,7 +238,7 @@ static void statement(struct maker *m)
     case 3:
         return loop(m);
     case 4:
-        return whole_loop(m);
+        return one_in(m, 2) ? kernel(m) : whole_loop(m);
     case 5:
     case 6:
     case 7:

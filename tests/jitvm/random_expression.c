@@ -164,7 +164,7 @@ static void leaf(struct maker *m)
     }
 }
 
-static enum op_code binary_op(struct maker *m)
+enum op_code binary_op(struct maker *m)
 {
     static const uint8_t ops[] = {
         OP_Add,    OP_Sub,    OP_Mul,    OP_Add, OP_Sub,   OP_Mul,   OP_Div,   OP_IntDiv,

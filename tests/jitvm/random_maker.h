@@ -42,6 +42,7 @@ uint32_t any_slot(struct maker *m);
 uint32_t any_global(struct maker *m);
 uint32_t slot_with_container(struct maker *m);
 
+enum op_code binary_op(struct maker *m);
 /* One value more on the stack; the deeper, the more it may be made of. */
 void expression(struct maker *m, unsigned depth);
 void container(struct maker *m, unsigned depth);

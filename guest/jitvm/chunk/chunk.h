@@ -83,7 +83,7 @@ uint32_t chunk_line_at(const struct jitvm_chunk *chunk, uint32_t ip); /* 0: not 
  * jumps to itself or back. */
 int chunk_verify(struct jitvm_chunk *chunk, struct jitvm_error *err);
 
-/* jvc.c */
+/* jvc_write.c */
 int chunk_compute_identity(struct jitvm_chunk *chunk, struct jitvm_error *err);
 uint64_t chunk_abi_hash(void); /* over op.def and the formats */
 

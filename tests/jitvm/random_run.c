@@ -78,7 +78,8 @@ static bool call(struct run_rig *rig, struct random_bytes *bytes, uint32_t funct
     return same;
 }
 
-/* What one call may end with and still be followed by others that mean something. */
+/* Each function in turn, several rounds of it. *ended_well: none ran out of anything, so that what
+ * was not fused must come to the same end. */
 static bool all_calls(struct run_rig *rig, struct random_bytes bytes,
                       const struct jitvm_limits *limits, bool *ended_well)
 {

@@ -51,6 +51,20 @@ Test(lang_run, containers_are_walked_as_they_were)
     expect_output("for x in [] { print(x) }\nfor x in undef { print(x) }", "");
 }
 
+Test(lang_run, reduce_hands_over_what_it_has_so_far, .timeout = 30)
+{
+    expect_output(
+        "let a = reduce([0..300000], fn(so_far, x) { push(so_far, x); return so_far }, [])\n"
+        "say(len(a), ' ', a[299999])",
+        "300000 299999\n");
+    expect_output(
+        "let start = [7]\nlet a = reduce([1, 2], fn(s, x) { push(s, x); return s }, start)\n"
+        "say(a, '|', start, '|', reduce([], fn(s, x) { return x }, start))",
+        "7 1 2|7|7\n");
+    expect_failure("reduce([1, 2], fn(s, x) { return keys(x) }, ['a'])", JITVM_ERR_TYPE, 1);
+    expect_failure("reduce([1, 2], fn(s) { return s }, ['a'])", JITVM_ERR_ARITY, 1);
+}
+
 Test(lang_run, containers_are_values)
 {
     expect_output("let a = [[1], [2]]\nlet b = a\nb[0][0] = 9\nsay(a[0][0], b[0][0])", "19\n");

@@ -96,12 +96,8 @@ static int list_reduce(BUILTIN_ARGS)
     *out = args[2];
     for (size_t i = 0; rc == 0 && i < args[0].as.array->len; i++) {
         struct jitvm_value both[2] = {*out, array_at(args[0].as.array, i)};
-        struct jitvm_value result = jitvm_undef();
-        rc = jitvm_apply(vm, args[1], both, 2, &result);
-        if (rc == 0) {
-            value_release(&vm->heap, *out);
-            *out = result;
-        }
+        value_retain(both[1]);
+        rc = vm_apply_taking(vm, args[1], both, 2, out);
     }
     return give_or_drop(vm, rc, out);
 }

@@ -87,7 +87,7 @@ int vm_invoke(struct jitvm *vm, struct vm_function *function, struct jitvm_value
 int vm_resume(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base,
               uint32_t insn)
 {
-    return interp_run(vm, function, base, &function->code->insns[insn]);
+    return interp_resume(vm, function, base, &function->code->insns[insn]);
 }
 
 /* ---- natives and function values ------------------------------------------------------------ */
@@ -149,25 +149,42 @@ int vm_resolve_callee(struct jitvm *vm, struct jitvm_value *window, unsigned cou
     return vm_call_native(vm, (uint32_t)callee.as.i, window, count);
 }
 
-int jitvm_apply(struct jitvm *vm, struct jitvm_value callee, const struct jitvm_value *args,
-                unsigned count, struct jitvm_value *out)
+static int check_room(struct jitvm *vm, unsigned count)
 {
-    *out = jitvm_undef();
+    if ((size_t)(vm->stack_end - vm->top) > count)
+        return 0;
+    return jitvm_raise(vm, JITVM_ERR_DEPTH, "no stack left for the arguments of a call");
+}
+
+int vm_apply_taking(struct jitvm *vm, struct jitvm_value callee, const struct jitvm_value *args,
+                    unsigned count, struct jitvm_value *out)
+{
+    struct jitvm_value *window = vm->top;
     int rc = check_callee(vm, callee, count);
+    if (rc == 0)
+        rc = check_room(vm, count);
+    for (unsigned i = 0; i < count; i++) {
+        if (rc < 0)
+            value_release(&vm->heap, args[i]);
+        else
+            cell_set(vm, &window[i], args[i]);
+    }
+    *out = jitvm_undef();
     if (rc < 0)
         return rc;
-    struct jitvm_value *window = vm->top;
-    if ((size_t)(vm->stack_end - window) <= count)
-        return jitvm_raise(vm, JITVM_ERR_DEPTH, "no stack left for the arguments of a call");
-    for (unsigned i = 0; i < count; i++) {
-        value_retain(args[i]);
-        cell_set(vm, &window[i], args[i]);
-    }
     rc = callee.kind == JITVM_FUNC ? vm_invoke(vm, &vm->functions[callee.as.i], window)
                                    : vm_call_native(vm, (uint32_t)callee.as.i, window, count);
     if (rc == 0)
         *out = cell_take(&window[0]);
     return rc;
+}
+
+int jitvm_apply(struct jitvm *vm, struct jitvm_value callee, const struct jitvm_value *args,
+                unsigned count, struct jitvm_value *out)
+{
+    for (unsigned i = 0; i < count; i++)
+        value_retain(args[i]);
+    return vm_apply_taking(vm, callee, args, count, out);
 }
 
 /* ---- from the host -------------------------------------------------------------------------- */

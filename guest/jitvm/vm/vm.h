@@ -20,6 +20,7 @@
 
 /* Result and arguments as compiled code takes them: jit/jit.h. */
 struct jit_code;
+struct jit_version;
 
 /* One function of the chunk in this VM. Compiled code reads `entry`, `registers`. */
 struct vm_function {
@@ -99,7 +100,8 @@ struct jitvm {
     struct vm_io io;
     struct jitvm_value args; /* of the program: an array */
     uint64_t rng[4];
-    struct jit *jit; /* jit/jit.h; NULL: none */
+    struct jit *jit;                /* jit/jit.h; NULL: none */
+    const struct jit_version *loop; /* of VM_LOOP */
 };
 
 #define VM_SLICE 4096
@@ -145,13 +147,18 @@ int vm_pay_for_call(struct jitvm *vm, const struct vm_function *function,
 int vm_invoke(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base);
 
 /* Runs the rest of an activation that was charged already, from instruction `insn`, whose registers
- * are as the interpreter would have them: what compiled code does when it cannot go on. */
+ * are as the interpreter would have them: what compiled code does when it cannot go on. VM_LOOP: it
+ * is not over, but goes on in the compiled code vm->loop, with its registers where they were. */
+#define VM_LOOP 1
 int vm_resume(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base,
               uint32_t insn);
 
 /* interp.c: the function that runs an op. */
 insn_fn interp_handler(unsigned op);
-/* Pushes the activation, which was paid for, and runs it from `ip` until it returns. */
+/* Pushes the activation, which was paid for, and runs it from `ip` until it returns. interp_resume
+ * may give VM_LOOP, like vm_resume. */
+int interp_resume(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base,
+                  struct insn *ip);
 int interp_run(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base,
                struct insn *ip);
 
@@ -171,6 +178,11 @@ op_fn op_slow(unsigned op);
  * fails. */
 bool op_branch(struct jitvm *vm, unsigned op, struct insn *ip, struct jitvm_value *base,
                unsigned slots);
+
+/* As jitvm_apply, but takes the references of the arguments, also when it fails: who has the only
+ * one of a container gives it away, and nothing is copied. */
+int vm_apply_taking(struct jitvm *vm, struct jitvm_value callee, const struct jitvm_value *args,
+                    unsigned count, struct jitvm_value *out);
 
 /* Calls the native; the arguments, in args[0..count), are released; the result is in args[0]. */
 int vm_call_native(struct jitvm *vm, uint32_t native, struct jitvm_value *args, unsigned count);

@@ -73,14 +73,15 @@ void exits_count(struct jitvm *vm, struct jit_version *version, struct jit_exit 
     uint32_t limit = vm->config.trace.max_side_exits;
     exit->taken++;
     code->exits++;
-    if (++version->exits_taken != limit + 1)
+    if (++version->exits_taken <= limit || version->given_up)
         return;
+    version->given_up = true;
     if (version->is_loop) {
         give_up_guesses(code, version, limit);
         forget_loop(code, version);
         return;
     }
-    if (version != code->current || code->compilations > COMPILATIONS_MAX)
+    if (version != code->current || code->refused || code->compilations > COMPILATIONS_MAX)
         return;
     give_up_guesses(code, version, limit);
     code->generic = code->compilations == COMPILATIONS_MAX;

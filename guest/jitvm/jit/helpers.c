@@ -115,7 +115,7 @@ static int help_entry_miss(struct jitvm *vm, struct jitvm_value *base, uint32_t 
     struct jit_version *missed = version_at(vm, version);
     struct jit_code *code = missed->code;
     vm->stats.entry_misses++;
-    if (missed == code->current) {
+    if (missed == code->current && !code->refused) {
         for (unsigned i = 0; i < code->function->arity; i++)
             code->args[i] |= (kind_set)(1u << base[i].kind);
         if (++code->misses > MISSES_MAX) {
@@ -155,6 +155,16 @@ static void help_exit_save(struct jitvm *vm, struct jitvm_value *base, uint32_t 
     }
 }
 
+/* The loop's code takes the place of the code that left. */
+static struct jit_result go_on_in(struct jitvm *vm, const struct jit_version *loop)
+{
+    vm->stats.entries++;
+    if (kinds_single(loop->result))
+        loop->code->function->result_kinds |= loop->result;
+    return (struct jit_result){.payload = (uintptr_t)(loop->start + loop->typed),
+                               .kind = JIT_GOES_ON};
+}
+
 static struct jit_result help_exit_run(struct jitvm *vm, struct jitvm_value *base, uint32_t version,
                                        uint32_t exit)
 {
@@ -163,7 +173,8 @@ static struct jit_result help_exit_run(struct jitvm *vm, struct jitvm_value *bas
     vm->stats.exits++;
     /* Before it goes on: that may take long, and come here again. */
     exits_count(vm, left, &left->exits[exit]);
-    return give_result(vm_resume(vm, left->code->function, base, insn), base);
+    int status = vm_resume(vm, left->code->function, base, insn);
+    return status == VM_LOOP ? go_on_in(vm, vm->loop) : give_result(status, base);
 }
 
 /* ---- calls that are not linked

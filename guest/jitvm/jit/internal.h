@@ -15,6 +15,9 @@ struct jit_result {
     uint64_t kind; /* enum jitvm_kind, or JIT_FAILED: an error is pending */
 };
 #define JIT_FAILED 255u
+/* Of JIT_EXIT_RUN only: the activation is not over, its registers are in their cells, and the
+ * payload is the typed entry that it goes on at. */
+#define JIT_GOES_ON 254u
 
 /* The first slots of the table that code calls through: C functions and the pieces of machine code
  * that they are reached by. */
@@ -70,6 +73,7 @@ struct jit_version {
     bool is_loop;
     struct jit_version *next_loop; /* of the same function */
     uint32_t exits_taken;
+    bool given_up; /* there were too many of them */
     kind_set result;
     struct jit_exit *exits;
     uint32_t exit_count, exit_room;

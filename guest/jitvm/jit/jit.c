@@ -344,7 +344,10 @@ int jit_compile(struct jitvm *vm, struct jit_code *code)
         return JITVM_ERR_MEMORY;
     for (unsigned i = 0; i < arity; i++)
         version->args[i] = kinds_single(code->args[i]) ? code->args[i] : KINDS_ALL;
-    return make_version(vm, version, NULL);
+    int rc = make_version(vm, version, NULL);
+    /* Trying again would be as long, and as much in vain. */
+    code->refused |= rc < 0;
+    return rc;
 }
 
 static struct jit_code *code_new(struct vm_function *function)
@@ -374,7 +377,6 @@ void jit_function_hot(struct jitvm *vm, struct vm_function *function,
         code->args[i] = (kind_set)(1u << base[i].kind);
     if (jit_compile(vm, code) == 0)
         return;
-    code->refused = true;
     function->countdown = -1;
     vm->stats.refused++;
 }
@@ -421,8 +423,13 @@ static struct jit_version *compile_loop(struct jitvm *vm, struct jit_code *code,
     return NULL;
 }
 
-jit_loop_fn jit_loop_hot(struct jitvm *vm, struct vm_function *function,
-                         const struct jitvm_value *base, uint32_t insn)
+int jit_loop_run(struct jitvm *vm, const struct jit_version *loop, struct jitvm_value *base)
+{
+    return version_entry(loop)(vm, base);
+}
+
+const struct jit_version *jit_loop_hot(struct jitvm *vm, struct vm_function *function,
+                                       const struct jitvm_value *base, uint32_t insn)
 {
     if (vm->config.jit != JITVM_JIT_BLOCK)
         return NULL;
@@ -435,7 +442,5 @@ jit_loop_fn jit_loop_hot(struct jitvm *vm, struct vm_function *function,
     if (code->passes < vm->config.trace.trace_threshold)
         return NULL;
     struct jit_version *loop = find_loop(code, base, insn);
-    if (!loop)
-        loop = compile_loop(vm, code, base, insn);
-    return loop ? version_entry(loop) : NULL;
+    return loop ? loop : compile_loop(vm, code, base, insn);
 }

@@ -29,15 +29,17 @@ int32_t jit_countdown(const struct jitvm *vm, const struct vm_function *function
 void jit_function_hot(struct jitvm *vm, struct vm_function *function,
                       const struct jitvm_value *base);
 
-/* Runs the rest of an activation, whose frame was popped, and ends it: the result in base[0]. 0, or
- * the status of an error that the activation was unwound for. vm->slice, vm->depth as of `entry`.
- */
-typedef int (*jit_loop_fn)(struct jitvm *vm, struct jitvm_value *base);
+struct jit_version;
 
 /* A loop has run for a whole slice of fuel and jumps to instruction `insn` again: code that goes on
  * from there with registers like these, or NULL. Raises nothing. */
-jit_loop_fn jit_loop_hot(struct jitvm *vm, struct vm_function *function,
-                         const struct jitvm_value *base, uint32_t insn);
+const struct jit_version *jit_loop_hot(struct jitvm *vm, struct vm_function *function,
+                                       const struct jitvm_value *base, uint32_t insn);
+
+/* Runs the rest of an activation, whose frame was popped, in the code of a loop of it, and ends it:
+ * the result in base[0]. 0, or the status of an error that the activation was unwound for.
+ * vm->slice, vm->depth as of `entry`. */
+int jit_loop_run(struct jitvm *vm, const struct jit_version *loop, struct jitvm_value *base);
 
 /* jitvm_set_config: thresholds have changed. Sets the countdown of what is not compiled. */
 void jit_config_changed(struct jitvm *vm);

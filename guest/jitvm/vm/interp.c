@@ -2,6 +2,8 @@
 /* The interpreter: moving values, containers, calls, and where all handlers are found. */
 #include "guest/jitvm/vm/interp.h"
 
+#include "guest/jitvm/jit/jit.h"
+
 /* ---- errors --------------------------------------------------------------------------------- */
 
 int interp_fail(struct jitvm *vm, struct insn *ip, struct jitvm_value *base, int status)
@@ -454,9 +456,21 @@ insn_fn interp_handler(unsigned op)
     return run ? run : interp_branch(op);
 }
 
-int interp_run(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base,
-               struct insn *ip)
+int interp_resume(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base,
+                  struct insn *ip)
 {
     push_frame(vm, NULL, base, function);
     return ip->run(vm, ip, base, vm->slice);
+}
+
+int interp_run(struct jitvm *vm, struct vm_function *function, struct jitvm_value *base,
+               struct insn *ip)
+{
+    int status = interp_resume(vm, function, base, ip);
+    if (status != VM_LOOP)
+        return status;
+    status = jit_loop_run(vm, vm->loop, base);
+    if (status == 0)
+        function->result_kinds |= (uint16_t)(1u << base->kind);
+    return status;
 }

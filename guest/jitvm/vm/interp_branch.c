@@ -4,14 +4,23 @@
 
 #include "guest/jitvm/jit/jit.h"
 
-/* The innermost activation goes on in compiled code until it returns, and is over. */
-static int end_compiled(struct jitvm *vm, struct jitvm_value *base, jit_loop_fn rest)
+/* What the interpreter called goes on in compiled code until it returns, and is over. */
+static int end_compiled(struct jitvm *vm, struct jitvm_value *base, const struct jit_version *loop)
 {
     struct vm_function *function = (vm->frame--)->function;
-    int status = rest(vm, base);
+    int status = jit_loop_run(vm, loop, base);
     if (status == 0)
         function->result_kinds |= (uint16_t)(1u << base->kind);
     return status;
+}
+
+/* What C called, which may be compiled code that left this activation to the interpreter: it goes
+ * on when that is back, as else each way there would be deeper in the thread's stack. */
+static int leave_for_loop(struct jitvm *vm, const struct jit_version *loop)
+{
+    vm->frame--;
+    vm->loop = loop;
+    return VM_LOOP;
 }
 
 /* A branch backwards was taken and the slice is used up: a loop that runs for long. */
@@ -24,12 +33,12 @@ __attribute__((noinline)) static int refuel(HANDLER_ARGS)
         return interp_fail(vm, ip, base, status);
     struct vm_frame frame = *vm->frame;
     uint32_t head = (uint32_t)(ip + ip->c - frame.function->code->insns);
-    jit_loop_fn rest = vm->jit ? jit_loop_hot(vm, frame.function, base, head) : NULL;
-    if (!rest)
+    const struct jit_version *loop = vm->jit ? jit_loop_hot(vm, frame.function, base, head) : NULL;
+    if (!loop)
         GO_ON(ip->c);
-    status = end_compiled(vm, base, rest);
     if (!frame.return_ip)
-        return status;
+        return leave_for_loop(vm, loop);
+    status = end_compiled(vm, base, loop);
     if (status < 0)
         return interp_fail(vm, frame.return_ip - 2, frame.base, status);
     fuel = vm->slice;

@@ -77,7 +77,8 @@ static void vm_and_base(struct assembler *a)
     x86_mov_rr(a, X86_W64, X86_RSI, BASE);
 }
 
-/* Jumped to from a body: rax the exit, rdx the version. Returns for the body. */
+/* Jumped to from a body: rax the exit, rdx the version. Returns for the body, or goes on in another
+ * one instead. */
 static void stub_exit(struct assembler *a)
 {
     x86_alu_ri(a, X86_SUB, X86_W64, X86_RSP, AREA);
@@ -95,8 +96,13 @@ static void stub_exit(struct assembler *a)
     x86_mov_rr(a, X86_W64, X86_RCX, X86_R15);
     call_c(a, JIT_EXIT_RUN);
     load_counters(a);
+    struct asm_label goes_on = asm_label_new(a);
     x86_alu_ri(a, X86_ADD, X86_W64, X86_RSP, 8);
+    x86_alu_ri(a, X86_CMP, X86_W32, X86_RDX, JIT_GOES_ON);
+    x86_jcc(a, X86_E, goes_on);
     x86_ret(a);
+    asm_bind(a, goes_on);
+    x86_jmp_r(a, X86_RAX);
 }
 
 /* rdx the version, rax the instruction. */

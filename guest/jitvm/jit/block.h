@@ -108,17 +108,19 @@ struct flow {
     const uint8_t *slow;  /* by instruction, NULL: none. 1: without guessing */
     bool generic;         /* no guessing at all */
     kind_set result;      /* what it returns */
+    uint64_t steps;       /* of flow_kinds, about */
 
     uint64_t *live; /* by instruction: alive after it */
     struct span *spans;
     uint32_t span_count, span_room;
     uint32_t *span_first[2], *span_last[2]; /* by register: int, float; index + 1 */
+    uint32_t *span_found[2];                /* where the last search ended */
     uint32_t *helpers; /* by instruction: how many before it call C on the usual way */
 };
 
 /* 0; LIMIT: larger than the compiler takes on; MEMORY. */
 int flow_build(struct flow *f);
-/* Every block's `in`, and `result`. MEMORY. */
+/* Every block's `in`, and `result`. MEMORY; LIMIT: it takes too long. */
 int flow_kinds(struct flow *f);
 int flow_liveness(struct flow *f);
 /* Fills in `helpers`. */

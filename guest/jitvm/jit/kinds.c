@@ -288,6 +288,9 @@ bool kinds_step(const struct flow *f, uint32_t at, kind_set *kinds, kind_set *re
     return true;
 }
 
+/* Kinds that crawl through many moves around a loop, one at a time, take as many rounds. */
+#define KINDS_STEPS_MAX (UINT64_C(1) << 24)
+
 /* ---- to the fixed point
  * ----------------------------------------------------------------------------- */
 
@@ -308,6 +311,7 @@ static void flow_into(struct flow *f, uint32_t block, const kind_set *kinds)
 static void walk_block(struct flow *f, struct block *b, kind_set *kinds)
 {
     memcpy(kinds, b->in, f->registers * sizeof *kinds);
+    f->steps += 2 * (uint64_t)f->registers + 4 * (uint64_t)(b->end - b->first);
     for (uint32_t i = b->first; i < b->end; i++) {
         if (f->code->ops[i] == CODE_DATA)
             continue;
@@ -318,9 +322,9 @@ static void walk_block(struct flow *f, struct block *b, kind_set *kinds)
     flow_into(f, b->next[1], kinds);
 }
 
-static void walk_pending(struct flow *f, kind_set *kinds)
+static bool walk_pending(struct flow *f, kind_set *kinds)
 {
-    for (bool again = true; again;) {
+    for (bool again = true; again && f->steps < KINDS_STEPS_MAX;) {
         again = false;
         for (uint32_t i = 0; i < f->block_count; i++)
             if (f->blocks[i].pending) {
@@ -329,6 +333,7 @@ static void walk_pending(struct flow *f, kind_set *kinds)
                 again = true;
             }
     }
+    return f->steps < KINDS_STEPS_MAX;
 }
 
 static void enter(struct flow *f, kind_set *kinds)
@@ -347,7 +352,8 @@ int flow_kinds(struct flow *f)
         return JITVM_ERR_MEMORY;
     enter(f, kinds);
     for (kind_set before = 0;;) {
-        walk_pending(f, kinds);
+        if (!walk_pending(f, kinds))
+            return JITVM_ERR_LIMIT;
         if (before == f->result)
             return 0;
         /* A function that calls itself gets what it is now known to give: again. */

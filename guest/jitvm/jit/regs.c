@@ -153,7 +153,10 @@ static bool walk_insn(struct walk *w, uint32_t at, bool *on)
     *on = kinds_step(f, at, w->kinds, &result);
     if (!*on)
         return true;
-    if (!walk_write(w, o.also_writes, at) || !walk_write(w, o.writes, at))
+    /* What is written twice has what was written last: `x = pop(x)`. */
+    if (o.also_writes != o.writes && !walk_write(w, o.also_writes, at))
+        return false;
+    if (!walk_write(w, o.writes, at))
         return false;
     hint_copy(w, source, o.writes);
     return true;
@@ -270,33 +273,33 @@ static int scan_evict(struct scan *s, const struct span *span)
     return best;
 }
 
-static bool starts_later(const struct flow *f, uint32_t a, uint32_t b)
+/* By the point that they start at: a list for each, as there are far more spans than points. */
+static uint32_t *sorted_homes(struct flow *f, uint32_t *count)
 {
-    return f->spans[a].from > f->spans[b].from;
-}
-
-/* Insertion: they are almost in order. */
-static uint32_t sorted_homes(struct flow *f, uint32_t *out)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < f->span_count; i++) {
+    uint32_t points = 2 * f->count + 2;
+    uint32_t *first = arena_alloc(f->arena, points, sizeof *first);
+    uint32_t *next = arena_alloc(f->arena, f->span_count + 1, sizeof *next);
+    uint32_t *out = arena_alloc(f->arena, f->span_count + 1, sizeof *out);
+    if (!first || !next || !out)
+        return NULL;
+    for (uint32_t i = f->span_count; i-- > 0;) {
         if (f->spans[i].home != i)
             continue;
-        uint32_t at = count++;
-        for (; at > 0 && starts_later(f, out[at - 1], i); at--)
-            out[at] = out[at - 1];
-        out[at] = i;
+        next[i] = first[f->spans[i].from];
+        first[f->spans[i].from] = i + 1;
     }
-    return count;
+    for (uint32_t p = 0; p < points; p++)
+        for (uint32_t i = first[p]; i; i = next[i - 1])
+            out[(*count)++] = i - 1;
+    return out;
 }
 
 static int scan_all(struct flow *f, const struct places *machine)
 {
     struct scan s = {.f = f, .machine = machine};
-    uint32_t *order = arena_alloc(f->arena, f->span_count + 1, sizeof *order);
+    uint32_t count = 0, *order = sorted_homes(f, &count);
     if (!order)
         return JITVM_ERR_MEMORY;
-    uint32_t count = sorted_homes(f, order);
     for (uint32_t i = 0; i < count; i++) {
         struct span *span = &f->spans[order[i]];
         int reg = scan_pick(&s, span);
@@ -339,9 +342,11 @@ int flow_places(struct flow *f, const struct places *machine)
     for (unsigned i = 0; i < 2; i++) {
         f->span_first[i] = arena_alloc(f->arena, f->registers, sizeof(uint32_t));
         f->span_last[i] = arena_alloc(f->arena, f->registers, sizeof(uint32_t));
+        f->span_found[i] = arena_alloc(f->arena, f->registers, sizeof(uint32_t));
+        if (!f->span_first[i] || !f->span_last[i] || !f->span_found[i])
+            return JITVM_ERR_MEMORY;
     }
-    if (!w.kinds || !w.open || !f->span_first[0] || !f->span_first[1] || !f->span_last[0] ||
-        !f->span_last[1])
+    if (!w.kinds || !w.open)
         return JITVM_ERR_MEMORY;
     for (uint32_t i = 0; i < f->block_count; i++)
         if (f->blocks[i].reached && !walk_block(&w, &f->blocks[i]))
@@ -354,10 +359,14 @@ int flow_places(struct flow *f, const struct places *machine)
 
 const struct span *flow_span(const struct flow *f, uint32_t reg, bool is_float, uint32_t point)
 {
-    for (uint32_t at = f->span_first[is_float][reg]; at; at = f->spans[at - 1].next) {
-        const struct span *s = &f->spans[at - 1];
-        if (s->start <= point && point <= s->end)
-            return s;
+    /* Whoever asks goes forward, mostly. */
+    uint32_t *last = &f->span_found[is_float][reg];
+    uint32_t at =
+        *last && f->spans[*last - 1].start <= point ? *last : f->span_first[is_float][reg];
+    for (; at && f->spans[at - 1].start <= point; at = f->spans[at - 1].next) {
+        *last = at;
+        if (point <= f->spans[at - 1].end)
+            return &f->spans[at - 1];
     }
     return NULL;
 }

@@ -361,7 +361,8 @@ static void count_and_branch(struct emit *e)
     bool literal = e->f->code->ops[e->at] == CODE_INCJLT_RK_BACK;
     struct sides s = {.x = insn->a, .y = insn->b, .kx = e->kinds[insn->a], .literal = literal};
     s.ky = literal ? (kind_set)(1u << e->f->vm->literals[s.y].kind) : e->kinds[s.y];
-    if (form_of(e, &s) != FORM_INT || s.kx != KINDS_INT) {
+    bool itself = !literal && s.y == s.x;
+    if (form_of(e, &s) != FORM_INT || s.kx != KINDS_INT || itself) {
         branch_slowly(e);
         return;
     }

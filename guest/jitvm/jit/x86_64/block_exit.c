@@ -86,7 +86,7 @@ uint32_t exit_number_after(struct emit *e)
 
 static struct asm_label exit_label(struct emit *e, uint32_t number)
 {
-    for (uint32_t i = e->cold_count; i-- > 0;)
+    for (uint32_t i = e->cold_count; i-- > 0 && e->colds[i].number == e->at;)
         if (e->colds[i].what == COLD_EXIT && e->colds[i].exit == number)
             return e->colds[i].label;
     struct cold *c = cold_add(e, COLD_EXIT);

@@ -109,7 +109,7 @@ $(O)/obj/guest/jitvm/%.o: CFLAGS += $(JITVM_CFLAGS)
 $(O)/libjitvm.a: $(call objects,obj,$(JITVM_SRC))
 	@rm -f $@
 	$(call say,AR,$@)ld -r $^ -o $(O)/jitvm.o && \
-	    objcopy --wildcard --keep-global-symbol='jitvm_*' --keep-global-symbol='__jit_debug_*' $(O)/jitvm.o && \
+	    objcopy --strip-debug --wildcard --keep-global-symbol='jitvm_*' --keep-global-symbol='__jit_debug_*' $(O)/jitvm.o && \
 	    ar rcs $@ $(O)/jitvm.o
 
 $(O)/musl/%.o: %.c

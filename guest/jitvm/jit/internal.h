@@ -111,6 +111,7 @@ struct jit {
     uint32_t link_count, link_room;
     struct jit_version **versions;
     uint32_t version_count, version_room;
+    uint32_t restores; /* of all versions */
     uint64_t *times;
     size_t time_count, time_room;
     const struct places *places;

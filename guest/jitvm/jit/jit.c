@@ -92,11 +92,12 @@ int jit_new(struct jitvm *vm, struct jitvm_error *err)
     if (vm->config.jit == JITVM_JIT_OFF || !arch_places())
         return 0;
     vm->jit = calloc(1, sizeof *vm->jit);
-    int rc = vm->jit ? jit_fill(vm->jit, vm) : JITVM_ERR_MEMORY;
-    if (rc < 0) {
+    if (!vm->jit)
+        return chunk_fail(err, JITVM_ERR_MEMORY, "no memory for compilers");
+    if (jit_fill(vm->jit, vm) < 0) {
         jit_free(vm);
-        /* Where memory may not be executed, everything is interpreted. */
-        return rc == JITVM_ERR_MEMORY ? chunk_fail(err, rc, "no memory for compiled code") : 0;
+        /* Where there is no room for code, or none may be run, everything is interpreted. */
+        return 0;
     }
     vm->links = vm->jit->links;
     return 0;
@@ -263,13 +264,29 @@ static int (*version_entry(const struct jit_version *version))(struct jitvm *, s
     return entry.entry;
 }
 
+/* What exits restore, in all versions of a VM: a few hundred entries for an exit, where there are
+ * many variables. */
+#define RESTORES_MAX (1u << 24)
+
+static void trim(struct jit_version *version)
+{
+    size_t count = version->restore_count;
+    struct jit_restore *restores = realloc(version->restores, (count + 1) * sizeof *restores);
+    if (restores)
+        version->restores = restores;
+}
+
 static int publish(struct jitvm *vm, struct jit_version *version)
 {
     struct jit *jit = vm->jit;
+    if (version->restore_count > RESTORES_MAX - jit->restores)
+        return JITVM_ERR_LIMIT;
+    trim(version);
     version->len = jit->assembler.len;
     version->start = jit_memory_publish(jit->memory, jit->assembler.bytes, version->len, ASM_ALIGN);
     if (!version->start)
         return JITVM_ERR_HOST;
+    jit->restores += version->restore_count;
     vm->stats.native_bytes += version->len;
     return 0;
 }

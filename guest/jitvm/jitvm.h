@@ -187,8 +187,8 @@ void jitvm_set_limits(struct jitvm *vm, const struct jitvm_limits *limits);
 void jitvm_set_config(struct jitvm *vm, const struct jitvm_trace_config *config);
 
 /* Takes its own reference; binds the names of builtins, host functions and extension ops, and fails
- * with UNDEFINED when one is not there. At most once per VM; after a failure the VM has no chunk, and
- * may be given one. */
+ * with UNDEFINED when one is not there. At most once per VM; after a failure the VM has no chunk,
+ * and may be given one. */
 int jitvm_load(struct jitvm *vm, struct jitvm_chunk *chunk, struct jitvm_error *err);
 
 /* Runs the chunk's top level, or a function of it by name. Arguments are borrowed; the result is
@@ -254,8 +254,8 @@ int jitvm_apply(struct jitvm *vm, struct jitvm_value function, const struct jitv
 
 /* Where print() and friends write and readline() reads: the descriptors 1 and 0 by default. A write
  * returns 0 or -1; a read the number of bytes, 0 at the end, -1. What is printed is written when 8
- * KiB of it are there, before a read, when the run ends, and when the output is set: a host function
- * that writes there itself does the last first. */
+ * KiB of it are there, before a read, when the run ends, and when the output is set: a host
+ * function that writes there itself does the last first. */
 typedef int (*jitvm_write_fn)(void *context, const void *bytes, size_t len);
 typedef ptrdiff_t (*jitvm_read_fn)(void *context, void *bytes, size_t len);
 void jitvm_set_output(struct jitvm *vm, jitvm_write_fn write, void *context);

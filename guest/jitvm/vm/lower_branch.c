@@ -12,8 +12,8 @@ static const struct jitvm_op *following(const struct lower *l, uint32_t n)
     return &l->vm->chunk->ops[l->function->first + at];
 }
 
-/* Branches by where the operands are; `mirrored`: the literal comes first. The _BACK form of each is
- * found by its place. */
+/* Branches by where the operands are; `mirrored`: the literal comes first. The _BACK form of each
+ * is found by its place. */
 struct relation {
     uint8_t rr, rk, mirrored;
 };

@@ -56,8 +56,8 @@ static inline void op_note(struct insn *ip, struct jitvm_value v)
 int op_add_values(struct jitvm *vm, struct jitvm_value x, struct jitvm_value y,
                   struct jitvm_value *out);
 
-/* *out: a new array of from, from + step, ... up to `to`, which is included; of nothing when the step
- * is 0 or leads away from it. 0, or HEAP raised: *out is as it was. */
+/* *out: a new array of from, from + step, ... up to `to`, which is included; of nothing when the
+ * step is 0 or leads away from it. 0, or HEAP raised: *out is as it was. */
 int op_range_array(struct jitvm *vm, int64_t from, int64_t to, int64_t step,
                    struct jitvm_value *out);
 

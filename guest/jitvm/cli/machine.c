@@ -134,7 +134,7 @@ static bool set_option(struct jitvm_config *config, int option, const char *valu
 int machine_option(struct jitvm_config *config, const char *verb, int option, const char *value)
 {
     static const char *const wanted[] = {
-        [MACHINE_JIT - MACHINE_JIT] = "--jit: off, linear or block",
+        [0] = "--jit: off, linear or block",
         [MACHINE_FUEL - MACHINE_JIT] = "--fuel: a number",
         [MACHINE_HEAP - MACHINE_JIT] = "--heap: a number, then K, M, G or nothing",
         [MACHINE_DEPTH - MACHINE_JIT] = "--depth: 1 to 1000000",

@@ -65,7 +65,9 @@ static void operands_of_branch(unsigned op, const struct insn *insn, struct oper
                op == CODE_JF_KEEP_BACK;
 }
 
-void operands_of(const struct code *code, uint32_t at, struct operands *o)
+/* A table of all formats. */
+void operands_of(const struct code *code, uint32_t at, /* NOLINT(readability-function-size) */
+                 struct operands *o)
 {
     const struct insn *insn = &code->insns[at];
     unsigned op = code->ops[at];

@@ -179,7 +179,7 @@ static struct jit_version *version_new(struct jitvm *vm, struct jit_code *code, 
     struct jit *jit = vm->jit;
     if (jit->version_count == jit->version_room) {
         uint32_t room = jit->version_room ? jit->version_room * 2 : 64;
-        struct jit_version **versions = realloc(jit->versions, room * sizeof *versions);
+        struct jit_version **versions = realloc(jit->versions, room * sizeof(void *));
         if (!versions)
             return NULL;
         jit->versions = versions;

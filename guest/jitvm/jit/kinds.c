@@ -171,7 +171,9 @@ static kind_set written_by_arithmetic(const struct flow *f, uint32_t at, const k
     }
 }
 
-kind_set kinds_written(const struct flow *f, uint32_t at, const kind_set *kinds)
+/* A table of all ops. */
+kind_set kinds_written(const struct flow *f, uint32_t at, /* NOLINT(readability-function-size) */
+                       const kind_set *kinds)
 {
     const struct insn *insn = &f->code->insns[at];
     switch (f->code->ops[at]) {

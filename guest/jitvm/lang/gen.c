@@ -35,7 +35,8 @@ void gen_jump(struct gen *g, const struct node *node, enum op_code code, struct 
     if (g->dead)
         return;
     builder_line(g->builder, node->line);
-    builder_jump(g->builder, code, label->id);
+    /* The parser refuses a break outside of a loop. */
+    builder_jump(g->builder, code, label->id); /* NOLINT(clang-analyzer-core.NullDereference) */
     label->used = true;
     g->dead = code == OP_Jump;
 }

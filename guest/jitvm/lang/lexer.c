@@ -72,7 +72,9 @@ static int digit_value(char c)
 /* The byte `ahead` further on; 0 behind the end, which no token begins with. */
 static char peek(const struct lexer *lexer, size_t ahead)
 {
-    return ahead < lexer->lang->len - lexer->at ? lexer->lang->text[lexer->at + ahead] : '\0';
+    if (ahead >= lexer->lang->len - lexer->at)
+        return '\0';
+    return lexer->lang->text[lexer->at + ahead];
 }
 
 static void skip_comment(struct lexer *lexer)

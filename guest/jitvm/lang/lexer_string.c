@@ -29,7 +29,9 @@ static bool at_end(const struct lexer *lexer)
 
 static char here(const struct lexer *lexer)
 {
-    return at_end(lexer) ? '\0' : lexer->lang->text[lexer->at];
+    if (at_end(lexer))
+        return '\0';
+    return lexer->lang->text[lexer->at];
 }
 
 static void escape_fail(struct string_source *in, const char *why)

@@ -170,7 +170,7 @@ test_listeners_are_told_by_their_ports() {
 test_a_listener_is_told_again_to_who_asks_again() {
     sh_bundle "$watch_for_a_pause"'httpd -p 8080; await_a_pause; sleep 1; exit 18'
     hold --boot listeners \
-        --steps exec,listener=8080,sleep=1500,quiesce=1,silence,sleep=1500,ring-listeners,held-again,end
+        --steps exec,listener=8080,sleep=1500,quiesce=1,silence,sleep=1500,ring-listeners,told-again,end
     expect_status 18
 }
 

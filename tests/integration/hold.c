@@ -12,6 +12,7 @@
  *
  * The steps that wait:
  *   held         workload-pre-exec came       held-again     and once more
+ *   told-again   a line came that was said before
  *   listener=N   port N is listened on        no-listener    nothing will listen
  *   beats=N      N heartbeats came            end            the workload ended
  *   sleep=MS     some time passed             exec           workload-exec came
@@ -48,6 +49,7 @@ struct session {
     char **argv; /* of the invocation */
     struct guest_observation seen;
     uint64_t repeated;   /* how often it was seen to hold again */
+    uint64_t ignored;    /* lines said again until the last ring */
     uint64_t beats_then; /* heartbeats at the last ring or answer */
     struct thaw_error *err;
 };
@@ -130,6 +132,17 @@ static int await(struct session *s, has_come *condition, uint64_t number, const 
     return 0;
 }
 
+/* What was said before counts as ignored, and is no news: looked for every now and then. */
+static int await_repetition(struct session *s)
+{
+    for (int i = 0; i < DEADLINE_MS / BEAT_MS; i++) {
+        wait_for_news(s, BEAT_MS);
+        if (s->seen.dropped.ignored > s->ignored)
+            return 0;
+    }
+    return wrong(s, "did not say it again");
+}
+
 static int be_silent(struct session *s)
 {
     struct pollfd quiet = {.fd = s->machine->news_fd, .events = POLLIN};
@@ -144,6 +157,7 @@ static int ring(struct session *s, const struct mailbox_content *content, bool s
     struct machine *machine = s->machine;
     machine_observe(machine, &s->seen);
     s->beats_then = s->seen.heartbeats;
+    s->ignored = s->seen.dropped.ignored;
     int rc = vm_pause(machine->vm, s->err);
     if (rc == 0)
         rc = mailbox_write(&machine->vm->memory, content, s->err);
@@ -283,6 +297,8 @@ static int take_step(struct session *s, const char *step, uint64_t number)
 {
     if (strcmp(step, "held-again") == 0)
         return await(s, held_again, ++s->repeated, "did not hold again");
+    if (strcmp(step, "told-again") == 0)
+        return await_repetition(s);
     if (strcmp(step, "silence") == 0)
         return be_silent(s);
     if (strcmp(step, "sleep") == 0)

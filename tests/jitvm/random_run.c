@@ -142,7 +142,9 @@ bool random_chunk_agrees(struct random_bytes bytes, char said[1024])
     if (!chunks(bytes, &fused, &plain, said))
         return false;
     /* The arguments are told by the last bytes: what shapes the program has come before. */
-    struct jitvm_limits limits = {100 + (uint64_t)random_byte(&bytes) * 16, 1 << 16, 30};
+    /* A text of arrays that share levels is as long as the heap allows, and one op: little of both.
+     */
+    struct jitvm_limits limits = {100 + (uint64_t)random_byte(&bytes) * 4, 1 << 14, 30};
     bool ended_well = true;
     if (!run_rig_init(&rig, jitvm_chunk_ref(fused), &limits, NULL) ||
         !run(&rig, bytes, &limits, &ended_well, said)) {

@@ -56,7 +56,7 @@ all: $(O)/thaw $(O)/thaw-image $(O)/jitvm $(O)/libjitvm.a kernel
 
 $(O)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) $(OWN) -MMD -MP -c $< -o $@
 
 # The guest's init travels inside the monitor: the two always agree on the wire.
 $(O)/obj/vmm/loader/init_image.o: vmm/loader/init_image.S $(O)/init-oci
@@ -77,8 +77,8 @@ $(O)/thaw-image: $(call objects,obj,$(IMAGE_SRC)) $(O)/libthaw.a
 # ---- the guest --------------------------------------------------------------------------------
 
 # musl has no kernel headers of its own; the host's come last, so that libc's win.
-INIT_CFLAGS := -std=gnu17 -Os -static -s $(WARN) -ffunction-sections -fdata-sections \
-               -idirafter /usr/include -idirafter /usr/include/$(ARCH)-linux-gnu
+MUSL_HEADERS := -idirafter /usr/include -idirafter /usr/include/$(ARCH)-linux-gnu
+INIT_CFLAGS  := -std=gnu17 -Os -static -s $(WARN) -ffunction-sections -fdata-sections $(MUSL_HEADERS)
 $(O)/init-oci: $(INIT_SRC) $(wildcard guest/init-oci/*.h guest/include/thaw/*.h) Makefile
 	@mkdir -p $(@D)
 	$(call say,MUSL,$@)$(MUSLCC) $(CPPFLAGS) $(INIT_CFLAGS) $(GC) $(INIT_SRC) -o $@
@@ -102,8 +102,8 @@ JITVM_SRC     := $(wildcard $(addprefix guest/jitvm/,value/*.c chunk/*.c vm/*.c 
 JITVM_CLI_SRC := $(wildcard guest/jitvm/cli/*.c)
 # Floats are the same in every tier. The interpreter writes and reads values as two words: not as
 # one vector, which would have to wait for both.
-JITVM_CFLAGS  := -ffp-contract=off -fno-tree-slp-vectorize
-$(O)/obj/guest/jitvm/%.o: CFLAGS += $(JITVM_CFLAGS)
+$(addsuffix /guest/jitvm/%.o,$(addprefix $(O)/,obj musl san fuzz/obj)): \
+    OWN := -ffp-contract=off -fno-tree-slp-vectorize
 
 # One object, in which only the names of jitvm.h are to be seen: a host's own do not clash.
 $(O)/libjitvm.a: $(call objects,obj,$(JITVM_SRC))
@@ -114,8 +114,8 @@ $(O)/libjitvm.a: $(call objects,obj,$(JITVM_SRC))
 
 $(O)/musl/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,MUSL,$<)$(MUSLCC) $(CPPFLAGS) $(filter-out -g,$(CFLAGS)) $(JITVM_CFLAGS) \
-	    -idirafter /usr/include -idirafter /usr/include/$(ARCH)-linux-gnu -MMD -MP -c $< -o $@
+	$(call say,MUSL,$<)$(MUSLCC) $(CPPFLAGS) $(filter-out -g,$(CFLAGS)) $(OWN) $(MUSL_HEADERS) \
+	    -MMD -MP -c $< -o $@
 $(O)/jitvm: $(call objects,musl,$(JITVM_SRC) $(JITVM_CLI_SRC))
 	$(call say,LINK,$@)$(MUSLCC) -static -s $(LDFLAGS) $(GC) $^ -lm -o $@
 
@@ -132,7 +132,7 @@ $(O)/unit-tests: $(call objects,obj,$(UNIT_SRC) $(UNIT_INIT_SRC) $(UNIT_CLI_SRC)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 $(O)/san/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,SAN,$<)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -pthread -ffp-contract=off $(SANITIZE) -MMD -MP -c $< -o $@
+	$(call say,SAN,$<)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -pthread $(OWN) $(SANITIZE) -MMD -MP -c $< -o $@
 $(O)/san/vmm/loader/init_image.o: $(O)/obj/vmm/loader/init_image.o
 	@mkdir -p $(@D)
 	@cp $< $@
@@ -232,7 +232,7 @@ FUZZ_LIB_SRC := $(filter-out devices/machine.c,$(wildcard vmm/base/*.c devices/*
                 $(patsubst %,vmm/arch/$(ARCH)/%.c,vm state state_check msr page) $(UNIT_INIT_SRC)
 $(O)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$<)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -pthread -ffp-contract=off $(FUZZ_WARN) $(SANITIZE) \
+	$(call say,FUZZ,$<)$(CLANG) $(CPPFLAGS) -std=gnu17 -O1 -g -pthread $(OWN) $(FUZZ_WARN) $(SANITIZE) \
 	    -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
 $(O)/fuzz/obj/tests/%.o: FUZZ_WARN := $(WARN)
 $(O)/fuzz/libjitvm.a: $(call objects,fuzz/obj,$(JITVM_SRC))

@@ -132,7 +132,7 @@ clone_mappings() {
 # load_stack TITLE < reports of `thaw restore`: the phases of its load, medians.
 load_stack() {
     jq -s --arg title "$1" '
-        def median: sort | length as $n | (.[($n - 1) / 2 | floor] + .[$n / 2 | floor]) / 2;
+        include "stats" {"search": "scripts"};
         map(.restore) as $runs | ($runs[0].load_phases_ms | keys_unsorted) as $names |
         [$names[] as $name | {name: $name, value: ([$runs[].load_phases_ms[$name]] | median)}]
             as $phases |

@@ -34,7 +34,7 @@ poke_scale() {
 # To be put before a jq program. A line is [[x, y], ...].
 # shellcheck disable=SC2016,SC2034 # for jq; used by those who read this file
 readonly lines='
-    def median: sort | length as $n | (.[($n - 1) / 2 | floor] + .[$n / 2 | floor]) / 2;
+    include "stats" {"search": "scripts"};
     def p95: sort | .[[(length * 0.95 | ceil) - 1, 0] | max];
     def mean: add / length;
     # The straight line nearest to the points, by least squares.

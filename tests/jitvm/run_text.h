@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A program in .jasm, in a VM per tier, for tests. */
+/* A program in .jasm or .jv, in a VM per tier, for tests. */
 #ifndef TESTS_JITVM_RUN_TEXT_H
 #define TESTS_JITVM_RUN_TEXT_H
 
@@ -23,6 +23,20 @@ static inline void rig_begin(struct run_rig *rig, const char *text, run_prepare_
     cr_assert(run_rig_init(rig, chunk_in(text), &run_no_limits, prepare), "%s", rig->said);
 }
 
+/* Of the language, with calls nested so deep. */
+static inline struct run_rig rig_of(const char *text, uint32_t depth, run_prepare_fn prepare)
+{
+    struct jitvm_limits limits = run_no_limits;
+    limits.depth = depth;
+    struct jitvm_chunk *chunk = NULL;
+    struct jitvm_error err = {0};
+    struct run_rig rig;
+    cr_assert_eq(jitvm_compile("test", text, strlen(text), &chunk, &err), 0, "%s at %u",
+                 err.message, err.line);
+    cr_assert(run_rig_init(&rig, chunk, &limits, prepare), "%s", rig.said);
+    return rig;
+}
+
 /* In all tiers, with arguments that need no heap; then they agree. */
 static inline int rig_call(struct run_rig *rig, const char *function,
                            const struct jitvm_value *args, unsigned count)
@@ -33,6 +47,17 @@ static inline int rig_call(struct run_rig *rig, const char *function,
     bool same = run_rig_call(rig, function, all, count);
     cr_assert(same, "%s", rig->said);
     return rig->vms[0].seen.rc;
+}
+
+static inline struct run_rig rig_with(const char *text, run_prepare_fn prepare)
+{
+    return rig_of(text, run_no_limits.depth, prepare);
+}
+
+static inline void rig_call_int(struct run_rig *rig, const char *function, int64_t i)
+{
+    const struct jitvm_value arg = jitvm_int(i);
+    (void)rig_call(rig, function, &arg, 1);
 }
 
 /* What the last call gave, as .jv has it, is this. */

@@ -9,29 +9,9 @@
 #include <string.h>
 
 #include "guest/jitvm/jit/jit.h"
-#include "tests/jitvm/run_rig.h"
+#include "tests/jitvm/run_text.h"
 
 #define LAST (RUN_TIERS - 1)
-
-static struct run_rig rig_with(const char *text, run_prepare_fn prepare)
-{
-    struct jitvm_chunk *chunk;
-    struct jitvm_error err = {0};
-    struct run_rig rig;
-    cr_assert_eq(jitvm_compile("test", text, strlen(text), &chunk, &err), 0, "%s at %u",
-                 err.message, err.line);
-    cr_assert(run_rig_init(&rig, chunk, &run_no_limits, prepare), "%s", rig.said);
-    return rig;
-}
-
-static void call_int(struct run_rig *rig, const char *function, int64_t i)
-{
-    struct jitvm_value args[RUN_TIERS];
-    for (unsigned tier = 0; tier < RUN_TIERS; tier++)
-        args[tier] = jitvm_int(i);
-    cr_assert(run_rig_call(rig, function, args, 1), "%s(%lld): %s", function, (long long)i,
-              rig->said);
-}
 
 static struct jitvm_stats stats_of(const struct run_rig *rig)
 {
@@ -40,8 +20,7 @@ static struct jitvm_stats stats_of(const struct run_rig *rig)
     return stats;
 }
 
-/* ---- registers that are written twice ---------------------------------------------------------
- */
+/* ---- registers that are written twice -------------------------------------------------------- */
 
 Test(jit_flow, a_slot_that_gets_what_was_taken_out_of_it)
 {
@@ -57,10 +36,10 @@ Test(jit_flow, a_slot_that_gets_what_was_taken_out_of_it)
                  "  return s }",
                  NULL);
     for (int i = 0; i < 20; i++) {
-        call_int(&rig, "last", i);
-        call_int(&rig, "first", i);
-        call_int(&rig, "float", i);
-        call_int(&rig, "loop", i);
+        rig_call_int(&rig, "last", i);
+        rig_call_int(&rig, "first", i);
+        rig_call_int(&rig, "float", i);
+        rig_call_int(&rig, "loop", i);
     }
     run_rig_free(&rig);
 }
@@ -80,17 +59,16 @@ Test(jit_flow, a_slot_that_gets_an_element_of_itself)
                  "  let x = [n]; x[0] = x; x = x[0]; return x }",
                  NULL);
     for (int i = 0; i < 20; i++) {
-        call_int(&rig, "one", i);
-        call_int(&rig, "two", i);
-        call_int(&rig, "size", i);
-        call_int(&rig, "text", i);
-        call_int(&rig, "same", i);
+        rig_call_int(&rig, "one", i);
+        rig_call_int(&rig, "two", i);
+        rig_call_int(&rig, "size", i);
+        rig_call_int(&rig, "text", i);
+        rig_call_int(&rig, "same", i);
     }
     run_rig_free(&rig);
 }
 
-/* ---- loops that leave -------------------------------------------------------------------------
- */
+/* ---- loops that leave ------------------------------------------------------------------------ */
 
 static int where(struct jitvm *vm, void *context, const struct jitvm_value *args, unsigned count,
                  struct jitvm_value *out)
@@ -136,10 +114,10 @@ Test(jit_flow, a_loop_that_leaves_and_comes_back_needs_no_more_of_the_threads_st
                                   give_where);
     set_exits(&rig, 1000000);
     deepest = UINTPTR_MAX;
-    call_int(&rig, "shallow", 0);
+    rig_call_int(&rig, "shallow", 0);
     uintptr_t before = deepest;
-    call_int(&rig, "loop", 300);
-    call_int(&rig, "calls", 300);
+    rig_call_int(&rig, "loop", 300);
+    rig_call_int(&rig, "calls", 300);
     cr_assert_geq(stats_of(&rig).exits, 300);
     cr_assert_lt(before - deepest, 16384, "%zu bytes", (size_t)(before - deepest));
     run_rig_free(&rig);
@@ -155,13 +133,13 @@ Test(jit_flow, a_loop_that_leaves_and_comes_back_may_fail)
                  "fn calls(n) { let t = [n]; let r = loop(n); return r ~ t }",
                  NULL);
     set_exits(&rig, 1000000);
-    call_int(&rig, "calls", 0);
+    rig_call_int(&rig, "calls", 0);
     for (int i = 0; i < 10; i++)
-        call_int(&rig, "calls", 4995 * i + 20);
+        rig_call_int(&rig, "calls", 4995 * i + 20);
     const struct jitvm_limits little = {100000, JITVM_HEAP_DEFAULT, 20};
     run_rig_set_limits(&rig, &little);
     for (int i = 0; i < 3; i++)
-        call_int(&rig, "calls", 0);
+        rig_call_int(&rig, "calls", 0);
     run_rig_free(&rig);
 }
 
@@ -172,22 +150,21 @@ Test(jit_flow, fewer_exits_allowed_than_there_were_still_end_a_guess)
                                   NULL);
     cr_assert(run_rig_call(&rig, NULL, NULL, 0), "%s", rig.said);
     for (int i = 0; i < 4; i++)
-        call_int(&rig, "pick", 0);
+        rig_call_int(&rig, "pick", 0);
     set_exits(&rig, 100);
     for (int i = 0; i < 20; i++)
-        call_int(&rig, "pick", 1);
+        rig_call_int(&rig, "pick", 1);
     set_exits(&rig, 5);
     for (int i = 0; i < 20; i++)
-        call_int(&rig, "pick", 1);
+        rig_call_int(&rig, "pick", 1);
     uint64_t exits = stats_of(&rig).exits;
     for (int i = 0; i < 200; i++)
-        call_int(&rig, "pick", 1);
+        rig_call_int(&rig, "pick", 1);
     cr_assert_lt(stats_of(&rig).exits - exits, 50);
     run_rig_free(&rig);
 }
 
-/* ---- functions that are long to look through --------------------------------------------------
- */
+/* ---- functions that are long to look through ------------------------------------------------- */
 
 static char *program(const char *(*part)(unsigned i, char *room), unsigned slots, unsigned parts)
 {
@@ -232,7 +209,7 @@ static void check_time(char *text)
 {
     struct run_rig rig = rig_with(text, NULL);
     for (int i = 0; i < 4; i++)
-        call_int(&rig, "f", i);
+        rig_call_int(&rig, "f", i);
     cr_assert_lt(stats_of(&rig).compile_ns_max, 1000000000u);
     run_rig_free(&rig);
     free(text);

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "guest/jitvm/jit/jit.h"
-#include "tests/jitvm/run_rig.h"
+#include "tests/jitvm/run_text.h"
 
 #define LAST (RUN_TIERS - 1)
 
@@ -32,29 +32,7 @@
 #define LEVELS       (SANITIZED ? 100 : 1000)
 #define TIMES_LARGER (SANITIZED ? 64u : 1u)
 
-static struct run_rig rig_of(const char *text, uint32_t depth, run_prepare_fn prepare)
-{
-    const struct jitvm_limits limits = {JITVM_FUEL_UNLIMITED, JITVM_HEAP_DEFAULT, depth};
-    struct jitvm_chunk *chunk;
-    struct jitvm_error err = {0};
-    struct run_rig rig;
-    cr_assert_eq(jitvm_compile("test", text, strlen(text), &chunk, &err), 0, "%s at %u",
-                 err.message, err.line);
-    cr_assert(run_rig_init(&rig, chunk, &limits, prepare), "%s", rig.said);
-    return rig;
-}
-
-static void call_int(struct run_rig *rig, const char *function, int64_t i)
-{
-    struct jitvm_value args[RUN_TIERS];
-    for (unsigned tier = 0; tier < RUN_TIERS; tier++)
-        args[tier] = jitvm_int(i);
-    cr_assert(run_rig_call(rig, function, args, 1), "%s(%lld): %s", function, (long long)i,
-              rig->said);
-}
-
-/* ---- functions that are not what they say -----------------------------------------------------
- */
+/* ---- functions that are not what they say ---------------------------------------------------- */
 
 /* int(n) below 10, then a float, a bool, a string, undef and an array, in turns. */
 static int liar(struct jitvm *vm, void *context, const struct jitvm_value *args, unsigned count,
@@ -104,16 +82,15 @@ Test(jit_host, a_function_that_gives_another_kind_than_it_says)
                                 "  while i < n + 6000 { s += liar(i); i += 1 } return s }",
                                 100, give_liar);
     for (int i = 0; i < 60; i++) {
-        call_int(&rig, "once", i);
-        call_int(&rig, "kept", i);
+        rig_call_int(&rig, "once", i);
+        rig_call_int(&rig, "kept", i);
     }
-    call_int(&rig, "loop", 0);
-    call_int(&rig, "loop", -5000);
+    rig_call_int(&rig, "loop", 0);
+    rig_call_int(&rig, "loop", -5000);
     run_rig_free(&rig);
 }
 
-/* ---- functions that call back -----------------------------------------------------------------
- */
+/* ---- functions that call back ---------------------------------------------------------------- */
 
 static int back(struct jitvm *vm, void *context, const struct jitvm_value *args, unsigned count,
                 struct jitvm_value *out)
@@ -155,7 +132,7 @@ Test(jit_host, a_function_is_compiled_anew_while_older_code_of_it_runs)
                400, give_back_caller);
     cr_assert(run_rig_call(&rig, NULL, NULL, 0), "%s", rig.said);
     for (int i = 0; i < 120; i++)
-        call_int(&rig, "go", i * 37 % 300);
+        rig_call_int(&rig, "go", i * 37 % 300);
     cr_assert(run_rig_globals(&rig), "%s", rig.said);
     run_rig_free(&rig);
 }
@@ -178,13 +155,12 @@ Test(jit_host, a_loop_runs_on_while_its_function_is_compiled)
                400, give_back_caller);
     cr_assert(run_rig_call(&rig, NULL, NULL, 0), "%s", rig.said);
     for (int i = 0; i < 8; i++)
-        call_int(&rig, "go", 9000 + i);
-    call_int(&rig, "go", 10);
+        rig_call_int(&rig, "go", 9000 + i);
+    rig_call_int(&rig, "go", 10);
     run_rig_free(&rig);
 }
 
-/* ---- the thread's stack -----------------------------------------------------------------------
- */
+/* ---- the thread's stack ---------------------------------------------------------------------- */
 
 static uintptr_t deepest;
 
@@ -216,13 +192,13 @@ static unsigned bytes_per_level(const char *text)
 {
     struct run_rig rig = rig_of(text, 2500, give_where);
     cr_assert(run_rig_call(&rig, NULL, NULL, 0), "%s", rig.said);
-    call_int(&rig, "f", 3);
-    call_int(&rig, "f", 30);
-    call_int(&rig, "turn", 1);
+    rig_call_int(&rig, "f", 3);
+    rig_call_int(&rig, "f", 30);
+    rig_call_int(&rig, "turn", 1);
     deepest = UINTPTR_MAX;
-    call_int(&rig, "f", 0);
+    rig_call_int(&rig, "f", 0);
     uintptr_t before = deepest;
-    call_int(&rig, "f", LEVELS);
+    rig_call_int(&rig, "f", LEVELS);
     run_rig_free(&rig);
     return (unsigned)((before - deepest) / LEVELS);
 }
@@ -263,8 +239,7 @@ Test(jit_host, a_level_through_a_builtin_takes_at_most_1024_bytes)
     }
 }
 
-/* ---- where no code may be made ----------------------------------------------------------------
- */
+/* ---- where no code may be made --------------------------------------------------------------- */
 
 static const char *const sums = "fn f(n) { if n < 2 { return n } return f(n - 1) + f(n - 2) }\n"
                                 "let s = 0\nfor i in 0..20000 { s += i }\n";

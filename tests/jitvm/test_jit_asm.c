@@ -10,8 +10,7 @@
 #include "guest/jitvm/jit/x86_64/asm.h"
 #include "guest/jitvm/jitvm.h"
 
-/* ---- every form, with many operands -----------------------------------------------------------
- */
+/* ---- every form, with many operands ---------------------------------------------------------- */
 
 static const struct row {
     const char *text, *bytes;

@@ -53,8 +53,7 @@ static size_t compilations(const struct run_rig *rig)
     return jitvm_compile_times(rig->vms[2].vm, NULL, 0);
 }
 
-/* ---- kinds that were guessed ------------------------------------------------------------------
- */
+/* ---- kinds that were guessed ----------------------------------------------------------------- */
 
 Test(jit_block, an_argument_of_another_kind_is_interpreted_and_then_compiled_for)
 {
@@ -143,8 +142,7 @@ Test(jit_block, divisors_in_the_text_give_what_registers_do)
     run_rig_free(&rig);
 }
 
-/* ---- registers ---------------------------------------------------------------------------------
- */
+/* ---- registers ------------------------------------------------------------------------------- */
 
 Test(jit_block, more_numbers_than_the_machine_has_registers)
 {
@@ -203,8 +201,7 @@ Test(jit_block, more_arguments_than_the_convention_has_registers)
     run_rig_free(&rig);
 }
 
-/* ---- calls --------------------------------------------------------------------------------------
- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 Test(jit_block, functions_that_call_each_other)
 {
@@ -244,8 +241,7 @@ Test(jit_block, a_function_value_and_a_builtin_that_calls_back)
     run_rig_free(&rig);
 }
 
-/* ---- loops that run for long
- * --------------------------------------------------------------------- */
+/* ---- loops that run for long ----------------------------------------------------------------- */
 
 Test(jit_block, a_loop_of_a_function_called_once_goes_on_compiled)
 {
@@ -287,8 +283,7 @@ Test(jit_block, a_loop_within_a_call_within_a_loop)
     run_rig_free(&rig);
 }
 
-/* ---- limits
- * ---------------------------------------------------------------------------------------- */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 static const char limited[] = "fn leaf(x, list) { if x % 5 == 4 { push(list, x) }\n"
                               "  return x * 2 }\n"
@@ -367,8 +362,7 @@ Test(jit_block, overflow_fails_where_the_chunk_wants_it)
     run_rig_free(&rig);
 }
 
-/* ---- when
- * ------------------------------------------------------------------------------------------- */
+/* ---- when ------------------------------------------------------------------------------------ */
 
 Test(jit_block, a_threshold_says_how_many_calls_are_interpreted)
 {

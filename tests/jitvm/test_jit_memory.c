@@ -127,8 +127,7 @@ Test(jit_memory, a_size_or_alignment_that_makes_no_sense_is_refused)
     jit_memory_free(NULL);
 }
 
-/* ---- never writable and executable -------------------------------------------------------------
- */
+/* ---- never writable and executable ----------------------------------------------------------- */
 
 struct seen {
     unsigned pages_of_both;
@@ -218,8 +217,7 @@ Test(jit_memory, after_a_fork_each_side_publishes_its_own)
     jit_memory_free(memory);
 }
 
-/* ---- where it is forbidden --------------------------------------------------------------------
- */
+/* ---- where it is forbidden ------------------------------------------------------------------- */
 
 /* mprotect with PROT_EXEC fails with EACCES from here on, as under a policy against such memory. */
 static void forbid_exec(void)

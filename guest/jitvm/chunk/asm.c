@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guest/jitvm/chunk/grow.h"
+#include "guest/jitvm/value/grow.h"
 
 #define NO_FUNCTION UINT32_MAX
 

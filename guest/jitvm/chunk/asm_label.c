@@ -2,7 +2,7 @@
 /* Labels of .jasm text: each belongs to one function, and may be used before it is placed. */
 #include "guest/jitvm/chunk/asm.h"
 
-#include "guest/jitvm/chunk/grow.h"
+#include "guest/jitvm/value/grow.h"
 
 static int add_label(struct jasm_reader *r, const struct jasm_token *name, struct jasm_label **out)
 {

@@ -5,7 +5,8 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "guest/jitvm/chunk/grow.h"
+#include "guest/jitvm/value/grow.h"
+#include "guest/jitvm/value/number.h"
 
 static bool is_letter(char c)
 {
@@ -101,22 +102,11 @@ static int end_token(struct jasm_reader *r, enum jasm_token_kind kind)
     return 0;
 }
 
-static int hex_digit(char c)
-{
-    if (is_digit(c))
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 static int read_hex(struct jasm_reader *r, char *out)
 {
-    int high = hex_digit(peek(r));
+    int high = number_digit(peek(r));
     r->at += high >= 0;
-    int low = high >= 0 ? hex_digit(peek(r)) : -1;
+    int low = high >= 0 ? number_digit(peek(r)) : -1;
     r->at += low >= 0;
     *out = (char)(high * 16 + low);
     return low >= 0 ? 0 : jasm_fail(r, "\\x in a string needs two hexadecimal digits");

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guest/jitvm/chunk/grow.h"
 #include "guest/jitvm/chunk/intern.h"
 #include "guest/jitvm/chunk/order.h"
+#include "guest/jitvm/value/grow.h"
 #include "guest/jitvm/value/number.h"
 
 #define NO_FUNCTION UINT32_MAX

@@ -8,7 +8,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "guest/jitvm/chunk/grow.h"
+#include "guest/jitvm/value/grow.h"
 
 static const char *entry_key(const struct intern_entry *entry)
 {

@@ -6,8 +6,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "guest/jitvm/chunk/grow.h"
 #include "guest/jitvm/chunk/jvc.h"
+#include "guest/jitvm/value/grow.h"
 
 /* ---- identity ------------------------------------------------------------------------------- */
 

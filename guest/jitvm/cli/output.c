@@ -3,6 +3,7 @@
 #include "guest/jitvm/cli/output.h"
 
 #include "guest/jitvm/cli/cli.h"
+#include "guest/jitvm/vm/vm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,20 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static int write_all(int fd, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return -1;
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
 
 /* mkstemp makes files that nobody else may read; a new file should be as open() would make it. */
 static int open_up(int fd)
@@ -38,7 +25,7 @@ static int write_temporary(char *path, const void *bytes, size_t len)
     int fd = mkstemp(path);
     if (fd < 0)
         return -1;
-    int rc = write_all(fd, bytes, len);
+    int rc = io_write_all(fd, bytes, len);
     if (rc == 0)
         rc = open_up(fd);
     int why = errno;
@@ -73,7 +60,7 @@ static int write_in_place(const char *path, const void *bytes, size_t len)
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return -1;
-    int rc = write_all(fd, bytes, len);
+    int rc = io_write_all(fd, bytes, len);
     int why = errno;
     close(fd);
     errno = why;
@@ -90,7 +77,7 @@ int output_write(const char *path, const void *bytes, size_t len)
 {
     int rc;
     if (strcmp(path, "-") == 0)
-        rc = write_all(STDOUT_FILENO, bytes, len);
+        rc = io_write_all(STDOUT_FILENO, bytes, len);
     else if (is_special(path))
         rc = write_in_place(path, bytes, len);
     else

@@ -6,8 +6,7 @@
 #define FLOW_INSNS_MAX 4096u
 #define FLOW_CELLS_MAX (1u << 20) /* instructions by registers */
 
-/* ---- operands -----------------------------------------------------------------------------------
- */
+/* ---- operands -------------------------------------------------------------------------------- */
 
 static void reads(struct operands *o, unsigned reg)
 {
@@ -149,8 +148,7 @@ void operands_of(const struct code *code, uint32_t at, /* NOLINT(readability-fun
     }
 }
 
-/* ---- blocks -------------------------------------------------------------------------------------
- */
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 static uint32_t after(const struct code *code, uint32_t at)
 {

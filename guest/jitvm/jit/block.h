@@ -47,8 +47,7 @@ static inline enum rep kinds_rep(kind_set set)
     return set == KINDS_FLOAT ? REP_FLOAT : REP_BOXED;
 }
 
-/* ---- what an instruction does with registers ----------------------------------------------------
- */
+/* ---- what an instruction does with registers ------------------------------------------------- */
 
 struct operands {
     uint16_t reads[4];
@@ -60,8 +59,7 @@ struct operands {
 };
 void operands_of(const struct code *code, uint32_t at, struct operands *out);
 
-/* ---- flow ---------------------------------------------------------------------------------------
- */
+/* ---- flow ------------------------------------------------------------------------------------ */
 
 #define BLOCK_NONE UINT32_MAX
 
@@ -139,8 +137,7 @@ kind_set kinds_written(const struct flow *f, uint32_t at, const kind_set *kinds)
 /* Has the instruction to leave for the interpreter, as nothing is known of what it gives? */
 bool kinds_unseen(const struct flow *f, uint32_t at);
 
-/* ---- places -------------------------------------------------------------------------------------
- */
+/* ---- places ---------------------------------------------------------------------------------- */
 
 /* What the processor has: registers by number, those that survive calls of C first. */
 struct places {

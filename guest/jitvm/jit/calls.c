@@ -19,8 +19,7 @@ kind_set calls_result(const struct flow *f, uint32_t function)
     return deduced && !code->exits ? deduced : deduced | seen;
 }
 
-/* ---- signatures
- * ----------------------------------------------------------------------------------------- */
+/* ---- signatures ------------------------------------------------------------------------------ */
 
 static bool accepts(const kind_set *signature, const kind_set *kinds, unsigned count)
 {
@@ -39,8 +38,7 @@ static const kind_set *signature_for(const struct flow *f, const struct vm_funct
     return version && accepts(version->args, kinds, callee->arity) ? version->args : NULL;
 }
 
-/* ---- the table
- * ------------------------------------------------------------------------------------------ */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static bool same(const struct jit_link *link, uint32_t function, const kind_set *args,
                  unsigned count)

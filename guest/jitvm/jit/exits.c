@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "guest/jitvm/jit/internal.h"
+#include "guest/jitvm/value/grow.h"
 
 /* After so many compilations no more guesses are made. */
 #define COMPILATIONS_MAX 5u
@@ -12,14 +13,11 @@
 
 uint32_t exits_add(struct jit_version *version, uint32_t insn, uint32_t at)
 {
-    if (version->exit_count == version->exit_room) {
-        uint32_t room = version->exit_room ? version->exit_room * 2 : 16;
-        struct jit_exit *exits = realloc(version->exits, room * sizeof *exits);
-        if (!exits)
-            return UINT32_MAX;
-        version->exits = exits;
-        version->exit_room = room;
-    }
+    struct jit_exit *exits =
+        grow(version->exits, &version->exit_room, (size_t)version->exit_count + 1, sizeof *exits);
+    if (!exits)
+        return UINT32_MAX;
+    version->exits = exits;
     version->exits[version->exit_count] =
         (struct jit_exit){.insn = insn, .first = version->restore_count, .at = at};
     return version->exit_count++;
@@ -29,14 +27,11 @@ int exits_restore(struct jit_version *version, struct jit_restore restore)
 {
     if (!version->exit_count)
         return -1;
-    if (version->restore_count == version->restore_room) {
-        uint32_t room = version->restore_room ? version->restore_room * 2 : 64;
-        struct jit_restore *restores = realloc(version->restores, room * sizeof *restores);
-        if (!restores)
-            return -1;
-        version->restores = restores;
-        version->restore_room = room;
-    }
+    struct jit_restore *restores = grow(version->restores, &version->restore_room,
+                                        (size_t)version->restore_count + 1, sizeof *restores);
+    if (!restores)
+        return -1;
+    version->restores = restores;
     version->restores[version->restore_count++] = restore;
     version->exits[version->exit_count - 1].count++;
     return 0;

@@ -15,8 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what the debugger knows: names and layout are its, see "JIT Interface" in its manual -----
- */
+/* ---- what the debugger knows: names and layout are its, see "JIT Interface" in its manual ---- */
 
 enum jit_action { JIT_NOACTION = 0, JIT_REGISTER_FN = 1, JIT_UNREGISTER_FN = 2 };
 

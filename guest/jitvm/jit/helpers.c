@@ -19,8 +19,7 @@ static struct jit_result give_result(int status, struct jitvm_value *base)
     return (struct jit_result){.payload = (uint64_t)v.as.i, .kind = v.kind};
 }
 
-/* ---- instructions
- * --------------------------------------------------------------------------------------- */
+/* ---- instructions ---------------------------------------------------------------------------- */
 
 /* A value of a hash by a plain key that it has. */
 static struct jitvm_value *entry_of(const struct jitvm_value *hash, const struct jitvm_value *key)
@@ -92,8 +91,7 @@ static void help_error(struct jitvm *vm, struct jitvm_value *base, uint32_t vers
     vm_unwind_frame(vm, version_at(vm, version)->code->function, insn, base);
 }
 
-/* ---- entries
- * -------------------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 static int help_pay(struct jitvm *vm, struct jitvm_value *base, uint32_t version)
 {
@@ -126,8 +124,7 @@ static int help_entry_miss(struct jitvm *vm, struct jitvm_value *base, uint32_t 
     return interpret(vm, code->function, base);
 }
 
-/* ---- exits
- * ---------------------------------------------------------------------------------------------- */
+/* ---- exits ----------------------------------------------------------------------------------- */
 
 static void restore(struct jitvm_value *cell, const struct jit_restore *r,
                     const struct jit_registers *registers)
@@ -177,8 +174,7 @@ static struct jit_result help_exit_run(struct jitvm *vm, struct jitvm_value *bas
     return status == VM_LOOP ? go_on_in(vm, vm->loop) : give_result(status, base);
 }
 
-/* ---- calls that are not linked
- * --------------------------------------------------------------------------- */
+/* ---- calls that are not linked --------------------------------------------------------------- */
 
 static void box_argument(struct jitvm_value *cell, kind_set kinds, double f, int64_t i, bool loaded)
 {
@@ -223,8 +219,7 @@ static struct jit_result help_invoke(struct jitvm *vm, struct jitvm_value *base,
     return give_result(vm_invoke(vm, &vm->functions[link->function], base), base);
 }
 
-/* ---- the rest
- * -------------------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 static int help_refuel(struct jitvm *vm)
 {

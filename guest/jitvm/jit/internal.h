@@ -76,9 +76,11 @@ struct jit_version {
     bool given_up; /* there were too many of them */
     kind_set result;
     struct jit_exit *exits;
-    uint32_t exit_count, exit_room;
+    uint32_t exit_count;
+    size_t exit_room;
     struct jit_restore *restores;
-    uint32_t restore_count, restore_room;
+    uint32_t restore_count;
+    size_t restore_room;
     const char *start;
     size_t len;
     uint32_t boxed, typed; /* offsets of the entries */
@@ -110,7 +112,8 @@ struct jit {
     struct jit_link *link;
     uint32_t link_count, link_room;
     struct jit_version **versions;
-    uint32_t version_count, version_room;
+    uint32_t version_count;
+    size_t version_room;
     uint32_t restores; /* of all versions */
     uint64_t *times;
     size_t time_count, time_room;
@@ -118,8 +121,7 @@ struct jit {
     op_fn ops[CODE_COUNT]; /* op_slow of each */
 };
 
-/* ---- what an architecture gives
- * ------------------------------------------------------------------- */
+/* ---- what an architecture gives -------------------------------------------------------------- */
 
 /* NULL: there is none for this processor. */
 const struct places *arch_places(void);
@@ -129,8 +131,7 @@ int arch_stubs(struct assembler *a, uint32_t offsets[JIT_HELPERS]);
 /* Emits the function, its exits and its entries; version->boxed, typed are filled in. */
 int arch_compile(struct jit *jit, struct jit_version *version, struct flow *f);
 
-/* ---- exits.c
- * ---------------------------------------------------------------------------------------- */
+/* ---- exits.c --------------------------------------------------------------------------------- */
 
 /* Adds an exit that goes on at `insn`; its number, or UINT32_MAX without memory. Then its restores,
  * at once. */
@@ -141,8 +142,7 @@ void exits_dump(const struct jit_version *version, FILE *to);
  * is in the profile. */
 void exits_count(struct jitvm *vm, struct jit_version *version, struct jit_exit *exit);
 
-/* ---- helpers.c
- * -------------------------------------------------------------------------------------- */
+/* ---- helpers.c ------------------------------------------------------------------------------- */
 
 void helpers_fill(const void **links);
 
@@ -154,8 +154,7 @@ struct jit_registers {
     } floats[16];
 };
 
-/* ---- jit.c
- * ------------------------------------------------------------------------------------------ */
+/* ---- jit.c ----------------------------------------------------------------------------------- */
 
 /* Compiles for the kinds in code->args; 0, or why not. */
 int jit_compile(struct jitvm *vm, struct jit_code *code);

@@ -9,9 +9,9 @@
 #include "guest/jitvm/jit/calls.h"
 #include "guest/jitvm/jit/internal.h"
 #include "guest/jitvm/jit/perf.h"
+#include "guest/jitvm/value/grow.h"
 
-/* ---- the life of it
- * ------------------------------------------------------------------------------------- */
+/* ---- the life of it -------------------------------------------------------------------------- */
 
 static int publish_stubs(struct jit *jit)
 {
@@ -103,9 +103,7 @@ int jit_new(struct jitvm *vm, struct jitvm_error *err)
     return 0;
 }
 
-/* ---- when
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- when ------------------------------------------------------------------------------------ */
 
 static bool one_block(const struct code *code)
 {
@@ -139,8 +137,7 @@ void jit_config_changed(struct jitvm *vm)
     }
 }
 
-/* ---- one compilation
- * ------------------------------------------------------------------------------------ */
+/* ---- one compilation ------------------------------------------------------------------------- */
 
 static uint64_t now(void)
 {
@@ -155,14 +152,10 @@ static void note_time(struct jitvm *vm, uint64_t ns)
     vm->stats.compile_ns_total += ns;
     if (ns > vm->stats.compile_ns_max)
         vm->stats.compile_ns_max = ns;
-    if (jit->time_count == jit->time_room) {
-        size_t room = jit->time_room ? jit->time_room * 2 : 64;
-        uint64_t *times = realloc(jit->times, room * sizeof *times);
-        if (!times)
-            return;
-        jit->times = times;
-        jit->time_room = room;
-    }
+    uint64_t *times = grow(jit->times, &jit->time_room, jit->time_count + 1, sizeof *times);
+    if (!times)
+        return;
+    jit->times = times;
     jit->times[jit->time_count++] = ns;
 }
 
@@ -177,14 +170,11 @@ size_t jit_compile_times(const struct jitvm *vm, uint64_t *ns, size_t max)
 static struct jit_version *version_new(struct jitvm *vm, struct jit_code *code, unsigned args_room)
 {
     struct jit *jit = vm->jit;
-    if (jit->version_count == jit->version_room) {
-        uint32_t room = jit->version_room ? jit->version_room * 2 : 64;
-        struct jit_version **versions = realloc(jit->versions, room * sizeof(void *));
-        if (!versions)
-            return NULL;
-        jit->versions = versions;
-        jit->version_room = room;
-    }
+    struct jit_version **versions =
+        grow(jit->versions, &jit->version_room, (size_t)jit->version_count + 1, sizeof(void *));
+    if (!versions)
+        return NULL;
+    jit->versions = versions;
     struct jit_version *version = calloc(1, sizeof *version);
     kind_set *args = calloc(args_room + 1u, sizeof *args);
     if (!version || !args) {
@@ -398,8 +388,7 @@ void jit_function_hot(struct jitvm *vm, struct vm_function *function,
     vm->stats.refused++;
 }
 
-/* ---- loops
- * ---------------------------------------------------------------------------------------------- */
+/* ---- loops ----------------------------------------------------------------------------------- */
 
 /* Loops of one function that are compiled: then it is left to the interpreter. */
 #define LOOPS_MAX 8u

@@ -10,8 +10,7 @@
 
 #include "guest/jitvm/jit/calls.h"
 
-/* ---- results
- * -------------------------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 /* Of value_to_number. */
 static kind_set as_number(kind_set set)
@@ -238,8 +237,7 @@ kind_set kinds_written(const struct flow *f, uint32_t at, /* NOLINT(readability-
     }
 }
 
-/* ---- steps
- * ---------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 /* Of a slot that an op by place, or a whole loop, changed. */
 static kind_set changed_slot(const struct flow *f, uint32_t at, kind_set before)
@@ -293,8 +291,7 @@ bool kinds_step(const struct flow *f, uint32_t at, kind_set *kinds, kind_set *re
 /* Kinds that crawl through many moves around a loop, one at a time, take as many rounds. */
 #define KINDS_STEPS_MAX (UINT64_C(1) << 24)
 
-/* ---- to the fixed point
- * ----------------------------------------------------------------------------- */
+/* ---- to the fixed point ---------------------------------------------------------------------- */
 
 static void flow_into(struct flow *f, uint32_t block, const kind_set *kinds)
 {

@@ -70,8 +70,7 @@ int flow_liveness(struct flow *f)
     return 0;
 }
 
-/* ---- calls of C
- * ------------------------------------------------------------------------------------------ */
+/* ---- calls of C ------------------------------------------------------------------------------ */
 
 /* Does the instruction call C on its usual way? What is alive across is better kept where C does.
  */

@@ -17,8 +17,7 @@ struct walk {
     uint32_t *open; /* by register: the span that is open, index + 1 */
 };
 
-/* ---- spans
- * ----------------------------------------------------------------------------------------- */
+/* ---- spans ----------------------------------------------------------------------------------- */
 
 static uint32_t span_home(struct flow *f, uint32_t span)
 {
@@ -77,8 +76,7 @@ static void span_close(struct walk *w, uint32_t reg, uint32_t point)
     w->open[reg] = 0;
 }
 
-/* ---- the walk
- * -------------------------------------------------------------------------------------- */
+/* ---- the walk -------------------------------------------------------------------------------- */
 
 static bool open_if_unboxed(struct walk *w, uint32_t reg, uint32_t point)
 {
@@ -185,8 +183,7 @@ static bool walk_block(struct walk *w, struct block *b)
     return true;
 }
 
-/* ---- what must be together
- * ------------------------------------------------------------------------- */
+/* ---- what must be together ------------------------------------------------------------------- */
 
 static void join(struct flow *f, uint32_t a, uint32_t b)
 {
@@ -218,8 +215,7 @@ static void join_all(struct flow *f)
     }
 }
 
-/* ---- the scan
- * -------------------------------------------------------------------------------------- */
+/* ---- the scan -------------------------------------------------------------------------------- */
 
 struct scan {
     struct flow *f;

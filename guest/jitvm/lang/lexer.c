@@ -58,17 +58,6 @@ static bool is_letter(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
-static int digit_value(char c)
-{
-    if (is_digit(c))
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return 99;
-}
-
 /* The byte `ahead` further on; 0 behind the end, which no token begins with. */
 static char peek(const struct lexer *lexer, size_t ahead)
 {
@@ -127,11 +116,12 @@ static void lex_radix(struct lexer *lexer, struct token *token, unsigned radix)
         char c = peek(lexer, 0);
         if (c == '_')
             continue;
-        if (digit_value(c) >= (int)radix)
+        int digit = number_digit(c);
+        if (digit < 0 || digit >= (int)radix)
             break;
         if (value > UINT64_MAX / radix)
             return number_fail(lexer, token, "this number has more than 64 bits");
-        value = value * radix + (unsigned)digit_value(c);
+        value = value * radix + (unsigned)digit;
         any = true;
     }
     if (!any)

@@ -2,6 +2,8 @@
 /* Strings: with escapes, and raw. */
 #include "guest/jitvm/lang/lexer_string.h"
 
+#include "guest/jitvm/value/number.h"
+
 #include <string.h>
 
 struct string_source {
@@ -10,17 +12,6 @@ struct string_source {
     char *out; /* as long as the source, which no escape exceeds */
     size_t len;
 };
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
 
 static bool at_end(const struct lexer *lexer)
 {
@@ -60,7 +51,7 @@ static void escape_byte(struct string_source *in)
     struct lexer *lexer = in->lexer;
     int value = 0;
     for (int i = 0; i < 2; i++, lexer->at++) {
-        int digit = hex_value(here(lexer));
+        int digit = number_digit(here(lexer));
         if (digit < 0)
             return escape_fail(in, "expected two hexadecimal digits after '\\x'");
         value = value * 16 + digit;
@@ -76,8 +67,8 @@ static void escape_unicode(struct string_source *in)
     unsigned digits = 0;
     if (here(lexer) != '{')
         return escape_fail(in, "expected '{' after '\\u', as in \"\\u{e9}\"");
-    for (lexer->at++; hex_value(here(lexer)) >= 0 && digits < 7; lexer->at++, digits++)
-        value = value * 16 + (uint32_t)hex_value(here(lexer));
+    for (lexer->at++; number_digit(here(lexer)) >= 0 && digits < 7; lexer->at++, digits++)
+        value = value * 16 + (uint32_t)number_digit(here(lexer));
     if (here(lexer) != '}' || digits == 0)
         return escape_fail(in, "expected up to six hexadecimal digits and '}' after '\\u{'");
     if (value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))

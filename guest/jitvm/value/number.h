@@ -19,6 +19,18 @@ size_t number_format_int(int64_t i, char out[NUMBER_TEXT_MAX]);
 bool number_parse_int(const char *text, size_t len, int64_t *out);
 bool number_parse_float(const char *text, size_t len, double *out);
 
+/* Of a digit up to 'f' or 'F', its value; -1: no such digit. */
+static inline int number_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
 /* Toward zero; saturates; NaN gives 0. */
 int64_t number_float_to_int(double f);
 

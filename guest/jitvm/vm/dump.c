@@ -57,7 +57,7 @@ static void dump_call(const struct dump *d, uint32_t at)
     else if (d->code->ops[at] == CODE_CALLB)
         fprintf(d->to, " %s", d->vm->natives[insn->u].name);
     else if (d->code->ops[at] == CODE_EXT)
-        fprintf(d->to, " %s", d->vm->extensions[insn->u].op.name);
+        fprintf(d->to, " %s", d->vm->extensions[insn->u].name);
     if (d->code->ops[at] != CODE_EXT)
         fprintf(d->to, " (%u)", insn->b);
 }

@@ -384,6 +384,20 @@ static int run_CALLDYN(HANDLER_ARGS)
     ENTER((uint32_t)callee - 1);
 }
 
+/* The activation is over: on in its caller, or to the C code that called. */
+#define GO_BACK(frame)                                                                             \
+    do {                                                                                           \
+        vm->frame = (frame)-1;                                                                     \
+        vm->depth++;                                                                               \
+        ip = (frame)->return_ip;                                                                   \
+        base = (frame)->base;                                                                      \
+        if (UNLIKELY(!ip)) {                                                                       \
+            vm->slice = fuel;                                                                      \
+            return 0;                                                                              \
+        }                                                                                          \
+        GO_ON(0);                                                                                  \
+    } while (0)
+
 static int run_RET(HANDLER_ARGS)
 {
     struct vm_frame *frame = vm->frame;
@@ -394,15 +408,7 @@ static int run_RET(HANDLER_ARGS)
         if (UNLIKELY(value_on_heap(base[i])))
             cell_clear(vm, &base[i]);
     copy_cell(base, &result);
-    vm->frame = frame - 1;
-    vm->depth++;
-    ip = frame->return_ip;
-    base = frame->base;
-    if (UNLIKELY(!ip)) {
-        vm->slice = fuel;
-        return 0;
-    }
-    GO_ON(0);
+    GO_BACK(frame);
 }
 
 static int run_RETU(HANDLER_ARGS)
@@ -413,15 +419,7 @@ static int run_RETU(HANDLER_ARGS)
     for (unsigned i = 0; i < function->slots; i++)
         cell_clear(vm, &base[i]);
     base[0] = jitvm_undef();
-    vm->frame = frame - 1;
-    vm->depth++;
-    ip = frame->return_ip;
-    base = frame->base;
-    if (UNLIKELY(!ip)) {
-        vm->slice = fuel;
-        return 0;
-    }
-    GO_ON(0);
+    GO_BACK(frame);
 }
 
 /* Never reached: DATA is stepped over. */

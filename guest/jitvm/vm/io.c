@@ -16,7 +16,7 @@
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
-static int write_all(int fd, const char *bytes, size_t len)
+int io_write_all(int fd, const char *bytes, size_t len)
 {
     while (len > 0) {
         ssize_t n = write(fd, bytes, len);
@@ -36,8 +36,8 @@ static int write_through(struct jitvm *vm, const char *bytes, size_t len)
         return 0;
     struct vm_io *io = &vm->io;
     errno = 0;
-    int rc =
-        io->write ? io->write(io->write_context, bytes, len) : write_all(STDOUT_FILENO, bytes, len);
+    int rc = io->write ? io->write(io->write_context, bytes, len)
+                       : io_write_all(STDOUT_FILENO, bytes, len);
     if (rc == 0)
         return 0;
     int why = errno;
@@ -75,7 +75,7 @@ int vm_write_error(struct jitvm *vm, const void *bytes, size_t len)
     int rc = vm_flush(vm);
     if (rc < 0)
         return rc;
-    if (write_all(STDERR_FILENO, bytes, len) < 0)
+    if (io_write_all(STDERR_FILENO, bytes, len) < 0)
         return jitvm_raise(vm, JITVM_ERR_IO, "stderr: %s", strerror(errno));
     return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/jitvm/vm/literals.h"
 
-#include <stdlib.h>
+#include "guest/jitvm/value/grow.h"
 
 /* Code uses again what it used shortly before; further back a second copy does no harm. */
 #define LITERALS_LOOK_BACK 64
@@ -20,14 +20,11 @@ int literals_add(struct jitvm *vm, struct jitvm_value v, uint32_t *index)
             *index = i;
             return 0;
         }
-    if (vm->literal_count == vm->literal_room) {
-        uint32_t room = vm->literal_room ? vm->literal_room * 2 : 32;
-        struct jitvm_value *more = realloc(vm->literals, room * sizeof *more);
-        if (!more)
-            return -1;
-        vm->literals = more;
-        vm->literal_room = room;
-    }
+    struct jitvm_value *literals =
+        grow(vm->literals, &vm->literal_room, (size_t)vm->literal_count + 1, sizeof *literals);
+    if (!literals)
+        return -1;
+    vm->literals = literals;
     vm->literals[vm->literal_count] = v;
     *index = vm->literal_count++;
     return 0;
@@ -37,5 +34,6 @@ void literals_free(struct jitvm *vm)
 {
     free(vm->literals);
     vm->literals = NULL;
-    vm->literal_count = vm->literal_room = 0;
+    vm->literal_count = 0;
+    vm->literal_room = 0;
 }

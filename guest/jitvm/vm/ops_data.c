@@ -352,7 +352,7 @@ int op_CALLB(OP_ARGS_DECL)
 int op_EXT(OP_ARGS_DECL)
 {
     (void)slots;
-    const struct jitvm_extension *e = &vm->extensions[ip->u].op;
+    const struct jitvm_extension *e = &vm->extensions[ip->u];
     uint64_t arg = (uint64_t)vm->literals[ip->b | (uint32_t)ip[1].a << 16].as.i;
     struct jitvm_value *args = &base[ip->a], *top = vm->top, out = jitvm_undef();
     vm->top = args + ip[1].b;

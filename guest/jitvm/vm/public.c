@@ -3,6 +3,7 @@
  * What a host does with a VM besides running it: values on its heap, and functions and ops of the
  * host's own, by name. What needs no VM is in value/public.c.
  */
+#include "guest/jitvm/value/grow.h"
 #include "guest/jitvm/vm/vm.h"
 
 #include <stdlib.h>
@@ -131,7 +132,7 @@ uint32_t vm_find_native(const struct jitvm *vm, const char *name)
 uint32_t vm_find_extension(const struct jitvm *vm, const char *name)
 {
     for (uint32_t i = 0; i < vm->extension_count; i++) {
-        if (strcmp(vm->extensions[i].op.name, name) == 0)
+        if (strcmp(vm->extensions[i].name, name) == 0)
             return i;
     }
     return VM_NO_NATIVE;
@@ -139,15 +140,11 @@ uint32_t vm_find_extension(const struct jitvm *vm, const char *name)
 
 static int natives_reserve(struct jitvm *vm, uint32_t more)
 {
-    uint32_t need = vm->native_count + more;
-    if (need <= vm->native_room)
-        return 0;
-    uint32_t room = need + need / 2;
-    struct jitvm_native *natives = realloc(vm->natives, room * sizeof(*natives));
+    struct jitvm_native *natives =
+        grow(vm->natives, &vm->native_room, (size_t)vm->native_count + more, sizeof *natives);
     if (!natives)
         return -1;
     vm->natives = natives;
-    vm->native_room = room;
     return 0;
 }
 
@@ -202,19 +199,17 @@ int jitvm_register(struct jitvm *vm, const struct jitvm_native *native, struct j
 
 static int append_extension(struct jitvm *vm, const struct jitvm_extension *extension)
 {
-    if (vm->extension_count == vm->extension_room) {
-        uint32_t room = vm->extension_room ? 2 * vm->extension_room : 8;
-        struct vm_extension *more = realloc(vm->extensions, room * sizeof(*more));
-        if (!more)
-            return -1;
-        vm->extensions = more;
-        vm->extension_room = room;
-    }
+    struct jitvm_extension *extensions = grow(vm->extensions, &vm->extension_room,
+                                              (size_t)vm->extension_count + 1, sizeof *extensions);
+    if (!extensions)
+        return -1;
+    vm->extensions = extensions;
     char *name = strdup(extension->name);
     if (!name)
         return -1;
-    vm->extensions[vm->extension_count] = (struct vm_extension){.op = *extension};
-    vm->extensions[vm->extension_count++].op.name = name;
+    struct jitvm_extension *added = &vm->extensions[vm->extension_count++];
+    *added = *extension;
+    added->name = name;
     return 0;
 }
 
@@ -231,9 +226,9 @@ int jitvm_register_extension(struct jitvm *vm, const struct jitvm_extension *ext
     if (old == VM_NO_NATIVE)
         return append_extension(vm, extension) < 0 ? chunk_fail(err, JITVM_ERR_MEMORY, "no memory")
                                                    : 0;
-    const char *name = vm->extensions[old].op.name;
-    vm->extensions[old].op = *extension;
-    vm->extensions[old].op.name = name;
+    const char *name = vm->extensions[old].name;
+    vm->extensions[old] = *extension;
+    vm->extensions[old].name = name;
     return 0;
 }
 
@@ -248,10 +243,11 @@ void vm_natives_free(struct jitvm *vm)
     for (uint32_t i = 0; i < vm->native_count; i++)
         free_name(vm->natives[i].name);
     for (uint32_t i = 0; i < vm->extension_count; i++)
-        free_name(vm->extensions[i].op.name);
+        free_name(vm->extensions[i].name);
     free(vm->natives);
     free(vm->extensions);
     vm->natives = NULL;
     vm->extensions = NULL;
-    vm->native_count = vm->native_room = vm->extension_count = vm->extension_room = 0;
+    vm->native_count = vm->extension_count = 0;
+    vm->native_room = vm->extension_room = 0;
 }

@@ -304,7 +304,7 @@ static int bind_extensions(struct jitvm *vm, struct jitvm_error *err)
         uint32_t found = vm_find_extension(vm, name);
         if (found == VM_NO_NATIVE)
             return chunk_fail(err, JITVM_ERR_UNDEFINED, "no such extension op: %.80s", name);
-        const struct jitvm_extension *have = &vm->extensions[found].op;
+        const struct jitvm_extension *have = &vm->extensions[found];
         if (have->pops != want->pops || have->pushes != want->pushes)
             return chunk_fail(err, JITVM_ERR_ARITY,
                               "extension op %.80s has another stack effect here", name);

@@ -45,10 +45,6 @@ struct vm_frame {
     struct vm_function *function;
 };
 
-struct vm_extension {
-    struct jitvm_extension op;
-};
-
 struct vm_io {
     jitvm_write_fn write;
     void *write_context;
@@ -80,11 +76,14 @@ struct jitvm {
     bool running;
 
     struct jitvm_chunk *chunk;
-    uint32_t literal_count, literal_room;
+    uint32_t literal_count;
+    size_t literal_room;
     struct jitvm_native *natives; /* registered, by index; names owned */
-    uint32_t native_count, native_room;
-    struct vm_extension *extensions;
-    uint32_t extension_count, extension_room;
+    uint32_t native_count;
+    size_t native_room;
+    struct jitvm_extension *extensions; /* likewise */
+    uint32_t extension_count;
+    size_t extension_room;
     uint32_t *bindings;           /* of each name of the chunk: native, or UINT32_MAX */
     uint32_t *extension_bindings; /* of each extension of the chunk */
 
@@ -228,6 +227,8 @@ int vm_read_all(struct jitvm *vm, const char **bytes, size_t *len);
 /* To the descriptor of stderr, not buffered; what was printed goes out first. */
 int vm_write_error(struct jitvm *vm, const void *bytes, size_t len);
 void vm_io_free(struct jitvm *vm); /* the buffers; does not flush */
+/* All of it, whatever signals come. 0, or -1 and errno. */
+int io_write_all(int fd, const char *bytes, size_t len);
 /* Next of 2^64. A generator that was never seeded is, with config.seed. */
 uint64_t vm_random(struct jitvm *vm);
 void vm_random_seed(struct jitvm *vm, uint64_t seed); /* 0: from the system */
@@ -243,8 +244,7 @@ uint32_t vm_find_native(const struct jitvm *vm, const char *name);
 uint32_t vm_find_extension(const struct jitvm *vm, const char *name);
 void vm_natives_free(struct jitvm *vm); /* natives and extensions, and their names */
 
-/* ---- builtins_*.c ------------------------------------------------------------------------------
- */
+/* ---- builtins_*.c ---------------------------------------------------------------------------- */
 
 const struct jitvm_native *builtins_core(unsigned *count); /* type, len, error, time... */
 const struct jitvm_native *builtins_io(unsigned *count);

@@ -121,8 +121,7 @@ static inline struct x86_mem x86_at_label(struct asm_label label)
     return (struct x86_mem){.mode = X86_LABEL, .label = label};
 }
 
-/* ---- moves: none of them changes flags, but x86_zero ------------------------------------------
- */
+/* ---- moves: none of them changes flags, but x86_zero ----------------------------------------- */
 
 /* W32 and W64. */
 void x86_mov_rr(struct assembler *a, enum x86_width w, enum x86_reg to, enum x86_reg from);
@@ -155,8 +154,7 @@ void x86_push_r(struct assembler *a, enum x86_reg reg);
 void x86_push_m(struct assembler *a, struct x86_mem from);
 void x86_pop_r(struct assembler *a, enum x86_reg reg);
 
-/* ---- arithmetic: W8, W32 and W64 unless it says otherwise
- * ---------------------------------------- */
+/* ---- arithmetic: W8, W32 and W64 unless it says otherwise ------------------------------------ */
 
 enum x86_alu { X86_ADD = 0, X86_OR = 1, X86_AND = 4, X86_SUB = 5, X86_XOR = 6, X86_CMP = 7 };
 

@@ -94,8 +94,7 @@ static enum x86_xmm load_float(struct emit *e, struct operand o, enum x86_xmm sc
     return scratch;
 }
 
-/* ---- ints
- * --------------------------------------------------------------------------------------------- */
+/* ---- ints ------------------------------------------------------------------------------------ */
 
 static enum x86_alu alu_of(unsigned op)
 {
@@ -272,8 +271,7 @@ static bool emit_unary(struct emit *e, enum x86_unary op)
     return true;
 }
 
-/* ---- dividing ints
- * ------------------------------------------------------------------------------------ */
+/* ---- dividing ints --------------------------------------------------------------------------- */
 
 static bool power_of_two(int64_t i)
 {
@@ -371,8 +369,7 @@ static bool emit_int_divide(struct emit *e, bool remainder)
     return true;
 }
 
-/* ---- floats
- * ------------------------------------------------------------------------------------------- */
+/* ---- floats ---------------------------------------------------------------------------------- */
 
 static bool emit_float_op(struct emit *e, enum x86_sse op)
 {
@@ -429,8 +426,7 @@ static bool emit_float_negate(struct emit *e)
     return true;
 }
 
-/* ---- conversions
- * -------------------------------------------------------------------------------------- */
+/* ---- conversions ----------------------------------------------------------------------------- */
 
 static bool emit_to_float(struct emit *e)
 {

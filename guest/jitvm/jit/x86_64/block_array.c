@@ -81,8 +81,7 @@ static void end_container(struct emit *e, uint32_t container, uint32_t result)
         release_old(e, container);
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* rax becomes the address of the element, a whole value. */
 static void address_of_value(struct emit *e, enum x86_reg at)
@@ -205,8 +204,7 @@ static bool emit_index(struct emit *e, bool rows)
     return true;
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* The element at rax, that is not counted, becomes the value. */
 static void overwrite(struct emit *e, const struct boxing *b, struct asm_label otherwise)

@@ -36,8 +36,7 @@ static bool compares(unsigned op)
     return op >= CODE_JEQ && op <= CODE_JNGE_RK_BACK;
 }
 
-/* ---- flags
- * -------------------------------------------------------------------------------------------- */
+/* ---- flags ----------------------------------------------------------------------------------- */
 
 static enum x86_cond int_cond(enum relation r)
 {
@@ -143,8 +142,7 @@ static void jump_on(struct emit *e, const struct sides *s, enum form form, enum 
     x86_jcc(e->a, when ? cond : x86_not_cond(cond), to);
 }
 
-/* ---- where a branch goes
- * --------------------------------------------------------------------------------- */
+/* ---- where a branch goes --------------------------------------------------------------------- */
 
 static struct block *target_of(const struct emit *e)
 {
@@ -226,9 +224,7 @@ static void branch_slowly(struct emit *e)
     asm_bind(e->a, past);
 }
 
-/* ---- truth
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- truth ----------------------------------------------------------------------------------- */
 
 static bool may_be_int(kind_set kinds, bool literal)
 {
@@ -352,8 +348,7 @@ static void branch_on_truth(struct emit *e)
     asm_bind(e->a, past);
 }
 
-/* ---- counting
- * --------------------------------------------------------------------------------------------- */
+/* ---- counting -------------------------------------------------------------------------------- */
 
 static void count_and_branch(struct emit *e)
 {
@@ -404,8 +399,7 @@ void emit_branch(struct emit *e)
     }
 }
 
-/* ---- as values
- * -------------------------------------------------------------------------------------------- */
+/* ---- as values ------------------------------------------------------------------------------- */
 
 static bool relation_of_value(unsigned op, enum relation *r)
 {

@@ -82,8 +82,7 @@ static void store_payload(struct emit *e, bool is_float, uint32_t reg, int from)
         x86_mov_mr(e->a, X86_W64, cell_payload(reg), (enum x86_reg)from);
 }
 
-/* ---- calls
- * --------------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 /* What goes in cells first, then what is in registers already, then what must be loaded. */
 static void pass_arguments(struct emit *e, const kind_set *passed)
@@ -172,8 +171,7 @@ void emit_call(struct emit *e)
     take_result(e);
 }
 
-/* ---- returns
- * -------------------------------------------------------------------------------------------- */
+/* ---- returns --------------------------------------------------------------------------------- */
 
 static void release_slots(struct emit *e, uint32_t except)
 {
@@ -228,8 +226,7 @@ void emit_return(struct emit *e)
     x86_ret(e->a);
 }
 
-/* ---- entries
- * --------------------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 /* Fuel, then depth, then stack: as the interpreter pays. */
 static void pay(struct emit *e)

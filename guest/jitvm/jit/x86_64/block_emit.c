@@ -14,8 +14,7 @@ uint32_t arch_features(void)
     return x86_features();
 }
 
-/* ---- instructions
- * ------------------------------------------------------------------------------------ */
+/* ---- instructions ---------------------------------------------------------------------------- */
 
 /* As op_slow does it, with everything that it reads in cells. */
 void emit_slow(struct emit *e)
@@ -63,8 +62,7 @@ static void emit_insn(struct emit *e)
     }
 }
 
-/* ---- blocks
- * ------------------------------------------------------------------------------------------ */
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 static bool needs_box(const struct emit *e, const struct block *to, uint32_t reg)
 {
@@ -123,8 +121,7 @@ static void emit_block(struct emit *e, const struct block *b)
         emit_edge(e, &e->f->blocks[b->next[0]]);
 }
 
-/* ---- the whole
- * --------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static bool prepare(struct emit *e)
 {

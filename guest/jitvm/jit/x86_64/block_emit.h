@@ -79,8 +79,7 @@ struct emit {
     bool failed; /* no memory */
 };
 
-/* ---- values (block_value.c)
- * ----------------------------------------------------------------------- */
+/* ---- values (block_value.c) ------------------------------------------------------------------ */
 
 static inline struct x86_mem cell_kind(uint32_t reg)
 {
@@ -133,8 +132,7 @@ void canonical(struct emit *e, enum x86_xmm reg);
 void save_live(struct emit *e, bool typed);
 void load_live(struct emit *e, bool typed);
 
-/* ---- leaving (block_exit.c)
- * ------------------------------------------------------------------------ */
+/* ---- leaving (block_exit.c) ------------------------------------------------------------------ */
 
 struct cold *cold_add(struct emit *e, enum cold_what what);
 /* The instruction as a whole, nothing having been done yet, and the result where it belongs. */
@@ -148,8 +146,7 @@ void call_helper(struct emit *e, enum jit_helper helper);
 void jump_helper(struct emit *e, enum jit_helper helper);
 uint32_t insn_length(const struct emit *e, uint32_t at);
 
-/* ---- instructions
- * ------------------------------------------------------------------------------------ */
+/* ---- instructions ---------------------------------------------------------------------------- */
 
 void emit_slow(struct emit *e);
 /* Each: false when it has no form for operands of these kinds. */

@@ -32,8 +32,7 @@ uint32_t insn_length(const struct emit *e, uint32_t at)
     return at + 1 < code->count && code->ops[at + 1] == CODE_DATA ? 2 : 1;
 }
 
-/* ---- exits
- * ------------------------------------------------------------------------------------------- */
+/* ---- exits ----------------------------------------------------------------------------------- */
 
 static void restore_one(struct emit *e, uint32_t reg, uint32_t point)
 {
@@ -115,8 +114,7 @@ struct asm_label error_at(struct emit *e)
     return c ? c->label : asm_label_new(e->a);
 }
 
-/* ---- calls of C
- * -------------------------------------------------------------------------------------- */
+/* ---- calls of C ------------------------------------------------------------------------------ */
 
 /* Through rax. */
 void call_helper(struct emit *e, enum jit_helper helper)
@@ -138,8 +136,7 @@ void jump_helper(struct emit *e, enum jit_helper helper)
     x86_jmp_m(e->a, x86_at(X86_RCX, (int32_t)(helper * sizeof(void *))));
 }
 
-/* ---- aside
- * ------------------------------------------------------------------------------------------- */
+/* ---- aside ----------------------------------------------------------------------------------- */
 
 static void emit_error(struct emit *e, uint32_t insn)
 {

@@ -22,8 +22,7 @@ static bool is_number(const struct emit *e, uint32_t reg)
     return e->kinds[reg] == KINDS_FLOAT || kinds_rep(e->kinds[reg]) == REP_INT;
 }
 
-/* ---- direct calls
- * ---------------------------------------------------------------------------------------- */
+/* ---- direct calls ---------------------------------------------------------------------------- */
 
 /* double helper(double x, double y); NaNs come out in their one form. */
 static void call_with_two(struct emit *e, enum x86_xmm x, enum x86_xmm y, enum jit_helper helper)
@@ -66,8 +65,7 @@ static bool emit_two(struct emit *e, enum jit_helper helper)
     return true;
 }
 
-/* ---- builtins
- * -------------------------------------------------------------------------------------------- */
+/* ---- builtins -------------------------------------------------------------------------------- */
 
 static bool emit_sqrt(struct emit *e, uint32_t arg)
 {

@@ -22,8 +22,7 @@ void retain_element(struct emit *e, struct x86_mem kind, struct x86_mem payload,
     asm_bind(e->a, done);
 }
 
-/* ---- copies
- * ------------------------------------------------------------------------------------------- */
+/* ---- copies ---------------------------------------------------------------------------------- */
 
 static void copy_boxed(struct emit *e, bool take)
 {
@@ -96,8 +95,7 @@ static bool emit_literal(struct emit *e)
     return true;
 }
 
-/* ---- globals
- * ------------------------------------------------------------------------------------------ */
+/* ---- globals --------------------------------------------------------------------------------- */
 
 static struct x86_mem global_at(uint32_t global, int32_t offset)
 {

@@ -105,35 +105,14 @@ static void stub_exit(struct assembler *a)
     x86_jmp_r(a, X86_RAX);
 }
 
-/* rdx the version, rax the instruction. */
-static void stub_op(struct assembler *a, enum jit_helper helper)
+/* rdx the version, rax the instruction, where the helper wants to know them. */
+static void stub_status(struct assembler *a, enum jit_helper helper)
 {
     enter(a);
     store_counters(a);
     vm_and_base(a);
     x86_mov_rr(a, X86_W64, X86_RCX, X86_RAX);
     call_c(a, helper);
-    x86_mov_rm(a, X86_W64, SLICE, VM_FIELD(slice));
-    leave_with_status(a);
-}
-
-static void stub_refuel(struct assembler *a)
-{
-    enter(a);
-    store_counters(a);
-    x86_mov_rr(a, X86_W64, X86_RDI, VM);
-    call_c(a, JIT_REFUEL);
-    x86_mov_rm(a, X86_W64, SLICE, VM_FIELD(slice));
-    leave_with_status(a);
-}
-
-/* rdx the version; nothing is paid yet. */
-static void stub_pay(struct assembler *a)
-{
-    enter(a);
-    store_counters(a);
-    vm_and_base(a);
-    call_c(a, JIT_PAY);
     load_counters(a);
     leave_with_status(a);
 }
@@ -191,19 +170,19 @@ int arch_stubs(struct assembler *a, uint32_t offsets[JIT_HELPERS])
             stub_exit(a);
             break;
         case JIT_DO_OP:
-            stub_op(a, JIT_OP);
+            stub_status(a, JIT_OP);
             break;
         case JIT_DO_BRANCH:
-            stub_op(a, JIT_BRANCH);
+            stub_status(a, JIT_BRANCH);
             break;
         case JIT_DO_REFUEL:
-            stub_refuel(a);
+            stub_status(a, JIT_REFUEL);
             break;
         case JIT_DO_RELEASE:
             stub_release(a);
             break;
         case JIT_DO_PAY:
-            stub_pay(a);
+            stub_status(a, JIT_PAY);
             break;
         case JIT_DO_ADAPT:
             stub_adapt(a);

@@ -2,8 +2,7 @@
 /* Unboxed registers: where they are, how they get into their cells and out of them. */
 #include "guest/jitvm/jit/x86_64/block_emit.h"
 
-/* ---- the machine's registers
- * ------------------------------------------------------------------------ */
+/* ---- the machine's registers ----------------------------------------------------------------- */
 
 /* rbp and r15 survive calls of C. */
 static const int8_t int_order[] = {X86_RBP, X86_R15, X86_R11, X86_R10,
@@ -28,8 +27,7 @@ static bool survives_c(int place)
     return place == X86_RBP || place == X86_R15;
 }
 
-/* ---- operands
- * --------------------------------------------------------------------------------------- */
+/* ---- operands -------------------------------------------------------------------------------- */
 
 int place_before(const struct emit *e, uint32_t reg, bool is_float)
 {
@@ -78,8 +76,7 @@ void load_literal_float(struct emit *e, uint32_t literal, enum x86_xmm to)
     x86_movsd_xm(e->a, to, x86_at_label(asm_constant_float(e->a, f)));
 }
 
-/* ---- results
- * ---------------------------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 static uint32_t result_register(const struct emit *e)
 {
@@ -145,8 +142,7 @@ void canonical(struct emit *e, enum x86_xmm reg)
     asm_bind(e->a, fine);
 }
 
-/* ---- boxing
- * ----------------------------------------------------------------------------------------- */
+/* ---- boxing ---------------------------------------------------------------------------------- */
 
 static uint8_t kind_of(kind_set kinds)
 {
@@ -268,8 +264,7 @@ void unbox_slot(struct emit *e, uint32_t reg)
     e->clean[reg] = 1;
 }
 
-/* ---- across calls
- * ----------------------------------------------------------------------------------- */
+/* ---- across calls ---------------------------------------------------------------------------- */
 
 static void save_one(struct emit *e, uint32_t reg, bool load, bool typed)
 {

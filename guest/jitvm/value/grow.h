@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Arrays that grow: used while a chunk is made. */
-#ifndef JITVM_CHUNK_GROW_H
-#define JITVM_CHUNK_GROW_H
+/* Arrays from malloc that grow: all but what counts as a VM's heap. */
+#ifndef JITVM_VALUE_GROW_H
+#define JITVM_VALUE_GROW_H
 
 #include <stdlib.h>
 

@@ -69,7 +69,7 @@ static int help_op(struct jitvm *vm, struct jitvm_value *base, uint32_t version,
         return 0;
     if (op == CODE_SETIDX && write_entry(vm, ip, base, slots))
         return 0;
-    return vm->jit->ops[op](vm, ip, base, slots);
+    return op_slow(op)(vm, ip, base, slots);
 }
 
 static int help_branch(struct jitvm *vm, struct jitvm_value *base, uint32_t version, uint32_t insn)

@@ -118,7 +118,7 @@ struct jit {
     uint64_t *times;
     size_t time_count, time_room;
     const struct places *places;
-    op_fn ops[CODE_COUNT]; /* op_slow of each */
+    bool failed; /* no memory for code, or none may be executed */
 };
 
 /* ---- what an architecture gives -------------------------------------------------------------- */

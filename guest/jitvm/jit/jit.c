@@ -38,10 +38,21 @@ static int jit_fill(struct jit *jit, const struct jitvm *vm)
         return JITVM_ERR_MEMORY;
     helpers_fill(jit->links);
     jit->places = arch_places();
-    for (unsigned op = 0; op < CODE_COUNT; op++)
-        jit->ops[op] = op_slow(op);
     asm_init(&jit->assembler, arch_features(), (vm->config.debug & JITVM_DUMP_ASM) != 0);
     return publish_stubs(jit);
+}
+
+/* Memory for code, and the code that all functions share, are made when the first function is to be
+ * compiled: most programs that are over at once need neither. Where there is no room for code, or
+ * none may be run, everything is interpreted. */
+static bool jit_ready(struct jitvm *vm)
+{
+    struct jit *jit = vm->jit;
+    if (!jit->memory && !jit->failed) {
+        jit->failed = jit_fill(jit, vm) < 0;
+        vm->links = jit->links;
+    }
+    return !jit->failed;
 }
 
 static void version_free(struct jit_version *version)
@@ -94,12 +105,6 @@ int jit_new(struct jitvm *vm, struct jitvm_error *err)
     vm->jit = calloc(1, sizeof *vm->jit);
     if (!vm->jit)
         return chunk_fail(err, JITVM_ERR_MEMORY, "no memory for compilers");
-    if (jit_fill(vm->jit, vm) < 0) {
-        jit_free(vm);
-        /* Where there is no room for code, or none may be run, everything is interpreted. */
-        return 0;
-    }
-    vm->links = vm->jit->links;
     return 0;
 }
 
@@ -115,7 +120,7 @@ static bool one_block(const struct code *code)
 
 int32_t jit_countdown(const struct jitvm *vm, const struct vm_function *function)
 {
-    if (!vm->jit)
+    if (!vm->jit || vm->jit->failed)
         return -1;
     /* The top level is run once, and what it calls has not been seen then. */
     if (one_block(function->code) && function->index != 0)
@@ -375,6 +380,10 @@ static struct jit_code *code_new(struct vm_function *function)
 void jit_function_hot(struct jitvm *vm, struct vm_function *function,
                       const struct jitvm_value *base)
 {
+    if (!jit_ready(vm)) {
+        function->countdown = -1;
+        return;
+    }
     if (!function->jit)
         function->jit = code_new(function);
     struct jit_code *code = function->jit;
@@ -437,7 +446,7 @@ int jit_loop_run(struct jitvm *vm, const struct jit_version *loop, struct jitvm_
 const struct jit_version *jit_loop_hot(struct jitvm *vm, struct vm_function *function,
                                        const struct jitvm_value *base, uint32_t insn)
 {
-    if (vm->config.jit != JITVM_JIT_BLOCK)
+    if (vm->config.jit != JITVM_JIT_BLOCK || !jit_ready(vm))
         return NULL;
     if (!function->jit)
         function->jit = code_new(function);

@@ -177,16 +177,12 @@ test_a_table_that_nobody_can_take_is_a_failure() {
 
 # stopped SIGNAL ARGS...: in the middle of a run. No process is left that has these words.
 stopped() {
-    local signal=$1 pid i
+    local signal=$1 pid
     shift
     mkdir -p "$work/tmp"
     TMPDIR=$work/tmp "$build/thaw" bench "$@" </dev/null >"$work/out" 2>"$work/err" &
     pid=$!
-    for i in $(seq 200); do
-        pgrep -P "$pid" >"$work/child" && break
-        sleep 0.05
-    done
-    [ -s "$work/child" ] || fail "there was no run after $i looks"
+    await eval "pgrep -P $pid >$work/child"
     sleep 0.2
     kill "-$signal" "$pid"
     status=0

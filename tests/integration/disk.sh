@@ -171,11 +171,8 @@ test_a_writable_disk_belongs_to_one_guest() {
     truncate -s 1M "$work/image"
     "$build/thaw" run --kernel "$build/guests/spin.elf" --disk "$work/image" --timeout 60 \
         </dev/null >/dev/null 2>&1 &
-    local first=$! i
-    for i in $(seq 200); do
-        grep -q " OFDLCK .*:$(stat -c %i "$work/image") " /proc/locks && break
-        sleep 0.05
-    done
+    local first=$!
+    await grep -q " OFDLCK .*:$(stat -c %i "$work/image") " /proc/locks
     run_thaw run --kernel "$build/guests/hello.elf" --disk "$work/image"
     expect_failure io "--disk $work/image: in use by another VM"
     run_thaw run --kernel "$build/guests/hello.elf" --disk "$work/image,ro"

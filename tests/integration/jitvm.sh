@@ -6,7 +6,7 @@ jitvm() {
     local input=/dev/null
     [ -e "$work/in" ] && input=$work/in
     status=0
-    timeout -k 5 20 "$build/jitvm" "$@" <"$input" >"$work/out" 2>"$work/err" || status=$?
+    timeout -k 5 60 "$build/jitvm" "$@" <"$input" >"$work/out" 2>"$work/err" || status=$?
 }
 
 # program TEXT: $work/p.jv
@@ -173,7 +173,7 @@ test_jitvm_output_that_fails_is_an_error() {
 interrupted() {
     status=0
     program "eprint(\"begun\\n\"); $1"
-    env --default-signal=INT timeout --foreground -k 5 20 "$build/jitvm" run p.jv \
+    env --default-signal=INT timeout --foreground -k 5 60 "$build/jitvm" run p.jv \
         <"${2:-/dev/null}" >"$work/out" 2>"$work/err" &
     wait_for "$work/err" begun
     sleep 0.1

@@ -102,12 +102,30 @@ expect_failure() {
     [ $# -lt 2 ] || grep -qF -- "$2" "$work/err" || fail "stderr does not say: $2"
 }
 
-# Waits until a file has a text, for guests that are talked to while they run.
-wait_for() {
-    local file=$1 text=$2 i
-    for i in $(seq 600); do
-        grep -qsF -- "$text" "$file" && return
+# Waits until a command succeeds: a minute, which is enough on the busiest machine.
+await() {
+    local i
+    for i in $(seq 1200); do
+        "$@" >/dev/null 2>&1 && return
         sleep 0.05
     done
-    fail "$file never had: $text"
+    fail "never: $*"
+}
+
+# Waits until a file has a text, for guests that are talked to while they run.
+wait_for() {
+    await grep -qF -- "$2" "$1"
+}
+
+# has_vcpu PID: it is a monitor whose guest has its processors; signals are its own by then.
+has_vcpu() {
+    readlink "/proc/$1/fd/"* | grep -q kvm-vcpu
+}
+
+# ended PID: there is no such process, or it is only waiting for its parent to hear of its end.
+ended() {
+    case $(ps -o stat= -p "$1") in
+    "" | [ZX]*) ;;
+    *) return 1 ;;
+    esac
 }

@@ -376,8 +376,7 @@ test_host_connections_reach_a_restored_listener() {
     freeze --snapshot-at-heartbeat 8 --vsock "$work/v"
     grep -qx listening "$work/out" || fail "did not listen before the snapshot"
     thaw_it --vsock "$work/moved" &
-    local i
-    for i in $(seq 600); do [ -S "$work/moved" ] && break || sleep 0.05; done
+    await [ -S "$work/moved" ]
     [ "$(timeout 60 "$build/vsock-peer" load "hybrid:$work/moved:5000" 2 30000 2>&1)" = \
         "2 connections, 30000 bytes each way, all as sent" ] || fail "load"
     wait

@@ -391,11 +391,7 @@ test_waiting_for_the_rest_of_a_stream_ends_with_a_signal() {
     local pid=$!
     exec 8>"$work/fifo"
     head -c $(($(stat -c %s "$work/stream") - 25)) "$work/stream" >&8
-    for _ in $(seq 600); do
-        [ -z "$(ls -A "$work/tmp")" ] || break
-        sleep 0.05
-    done
-    [ -n "$(ls -A "$work/tmp")" ] || fail "the stream is not being read"
+    await eval '[ -n "$(ls -A "$work/tmp")" ]' # it is being read
     kill -TERM "$pid"
     status=0
     wait "$pid" || status=$?
@@ -538,13 +534,17 @@ test_a_guest_that_is_never_quiet_is_not_frozen() {
     fails 30 guest-not-quiet spin --snapshot-after-ms 50 --snapshot-quiesce-ms 10
 }
 
+bakes() {
+    has_vcpu "$(pgrep -f "$1")"
+}
+
 # Without this the guest would be looked at for an hour.
 test_waiting_for_a_quiet_guest_ends_with_a_signal_or_the_timeout() {
     local forever=(--snapshot-after-ms 50 --snapshot-quiesce-ms 3600000)
     fails 28 guest-not-ready spin "${forever[@]}" --timeout 0.5
     run_thaw run --kernel "$build/guests/spin.elf" --memory 32M --snapshot-out "$work/into/s" \
         "${forever[@]}" &
-    sleep 1
+    await bakes "^$build/thaw run .*--snapshot-out $work/into/s"
     pkill -TERM -f "thaw run .*--snapshot-out $work/into/s"
     wait
     grep -q "no snapshot was taken \[interrupted\]$" "$work/err" || fail "$(cat "$work/err")"

@@ -2,9 +2,9 @@
 #include "snapshot/memory_file.h"
 
 #include "snapshot/memory_index.h"
-#include "snapshot/memory_scan.h"
 #include "snapshot/memory_writer.h"
 #include "vmm/base/file.h"
+#include "vmm/base/parallel.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -87,14 +87,35 @@ static const void *page_in_mapping(const void *mapping, uint64_t page)
     return (const char *)mapping + page * GUEST_PAGE_SIZE;
 }
 
+struct index_work {
+    const struct page_runs *data;
+    page_lookup *at;
+    const void *ctx;
+    struct memory_index_entry *entries;
+};
+
+static int index_chunk(void *ctx, unsigned thread, uint64_t chunk, struct thaw_error *err)
+{
+    const struct index_work *work = ctx;
+    (void)thread;
+    (void)err;
+    work->entries[chunk] = memory_chunk_entry(work->data, chunk, work->at, work->ctx);
+    return 0;
+}
+
 static int build_index(struct blob *index, struct memory_map *map, page_lookup *at, const void *ctx,
                        struct thaw_error *err)
 {
-    int rc = memory_index_start(index, map->pages, err);
-    for (uint64_t chunk = 0; rc == 0 && chunk < memory_chunk_count(map->pages); chunk++) {
-        struct memory_index_entry entry = memory_chunk_entry(&map->data, chunk, at, ctx);
-        rc = blob_append(index, &entry, sizeof(entry), err) ? 0 : thaw_error_code(err);
-    }
+    uint64_t count = memory_chunk_count(map->pages);
+    cleanup_free struct memory_index_entry *entries = calloc(count, sizeof(*entries));
+    if (!entries)
+        return thaw_fail(err, ENOMEM, SNAPSHOT_INDEX);
+    struct index_work work = {.data = &map->data, .at = at, .ctx = ctx, .entries = entries};
+    int rc = parallel_for(count, index_chunk, &work, err);
+    if (rc == 0)
+        rc = memory_index_start(index, map->pages, err);
+    if (rc == 0)
+        rc = blob_append(index, entries, count * sizeof(*entries), err) ? 0 : thaw_error_code(err);
     if (rc == 0)
         map->index_checksum = memory_index_checksum(index);
     else

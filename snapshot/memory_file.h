@@ -20,6 +20,9 @@ struct memory_map {
     struct page_runs data;   /* the pages that are not all zeros; sorted; each run in one region */
 };
 
+/* Everything of a map but its runs and the index. */
+void memory_map_describe(struct memory_map *map, const struct guest_memory *memory);
+
 int memory_map_encode(const struct memory_map *map, struct blob *to, struct thaw_error *err);
 
 /* Checks everything: the regions are this architecture's layout of their sum, the runs are sorted
@@ -47,7 +50,8 @@ int memory_file_write(int dir_fd, const struct guest_memory *memory, const struc
  * not looked at any more, so this does not prolong its pause. */
 int memory_file_index(int dir_fd, struct memory_map *map, struct thaw_error *err);
 
-/* The same for writing elsewhere (a stream): which pages are not all zeros. */
+/* The same for writing elsewhere (a stream): which pages are not all zeros. No run spans two
+ * regions. */
 int memory_scan(const struct guest_memory *memory, const struct page_runs *backed,
                 struct memory_map *map, struct thaw_error *err);
 
@@ -59,8 +63,8 @@ int memory_index_guest(struct blob *index, const struct guest_memory *memory,
  * _LINK, _MISSING). Returns the descriptor. Also checks memory.idx against the map. */
 int memory_file_open(int dir_fd, const struct memory_map *map, struct thaw_error *err);
 
-/* Reads `memory_fd` (whose file position changes) and compares with memory.idx, on two threads:
- * the data with its checksums, the rest with zeros. `progress` (may be NULL) is called now and then
+/* Reads `memory_fd` (whose file position changes) and compares with memory.idx: the data with its
+ * checksums, the rest with zeros. `progress` (may be NULL) is called now and then
  * with pages done, on the caller's thread. THAW_FAIL_SNAPSHOT names the first chunk that differs.
  */
 int memory_file_verify(int dir_fd, int memory_fd, const struct memory_map *map,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The section SNAPSHOT_MEMORY_MAP, to bytes and back (docs/snapshot-format.md). */
-#include "snapshot/memory_scan.h"
+#include "snapshot/memory_file.h"
 #include "vmm/arch/arch.h"
 
 #include <errno.h>

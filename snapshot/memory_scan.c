@@ -1,125 +1,138 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "snapshot/memory_scan.h"
+/* memory_scan(): which pages of a stopped guest are not all zeros, looked for by several threads.
+ */
+#include "snapshot/memory_file.h"
 #include "vmm/arch/arch.h"
 #include "vmm/base/file.h"
+#include "vmm/base/parallel.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
+
+#define WINDOW 1024u /* pages that a thread looks at in one go */
 
 /* Documentation/admin-guide/mm/pagemap.rst */
 #define PAGEMAP_SWAPPED (1ull << 62) /* also on its way from one place to another */
 #define PAGEMAP_PRESENT (1ull << 63)
 
-void memory_scanner_init(struct memory_scanner *scanner, const struct guest_memory *memory,
-                         const struct page_runs *backed)
+struct scan {
+    const struct guest_memory *memory;
+    const struct page_runs *backed;
+    int pagemap; /* /proc/self/pagemap; -1: none here, every page is read */
+    uint64_t pages;
+    struct page_runs *found; /* in each window */
+};
+
+/* Pages within a window and within a region. */
+struct part {
+    struct page_run run;
+    uint64_t entries[WINDOW]; /* of pagemap */
+};
+
+static void mark(struct part *part, struct page_run run)
 {
-    static const struct page_runs none;
-    scanner->memory = memory;
-    scanner->backed = backed ? backed : &none;
-    scanner->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    scanner->region = scanner->window = scanner->window_pages = 0;
+    for (uint64_t page = run.first; page < run.first + run.count; page++)
+        part->entries[page - part->run.first] = PAGEMAP_PRESENT;
 }
 
-void memory_scanner_free(struct memory_scanner *scanner)
+static void mark_backed(struct part *part, const struct page_runs *backed)
 {
-    cleanup_close_fn(&scanner->pagemap);
-    scanner->pagemap = -1;
+    uint64_t first = part->run.first, end = first + part->run.count;
+    for (size_t i = page_runs_find(backed, first);
+         i < backed->count && backed->items[i].first < end; i++)
+        mark(part, page_run_clip(backed->items[i], first, end));
 }
 
-static int read_entries(struct memory_scanner *scanner, const void *address, size_t count,
+static int read_entries(const struct scan *scan, struct part *part, const void *address,
                         struct thaw_error *err)
 {
-    size_t size = sizeof(*scanner->entries);
+    size_t size = sizeof(part->entries[0]);
     uint64_t number = (uintptr_t)address / GUEST_PAGE_SIZE;
-    if (file_pread_full(scanner->pagemap, scanner->entries, count * size, number * size, err) < 0)
-        return thaw_context(err, "/proc/self/pagemap");
-    return 0;
-}
-
-static void mark(struct memory_scanner *scanner, uint64_t from, uint64_t to)
-{
-    for (uint64_t page = from; page < to; page++)
-        scanner->entries[page - scanner->window] = PAGEMAP_PRESENT;
-}
-
-static void mark_backed(struct memory_scanner *scanner)
-{
-    const struct page_runs *backed = scanner->backed;
-    uint64_t first = scanner->window, end = first + scanner->window_pages;
-    for (size_t i = page_runs_find(backed, first);
-         i < backed->count && backed->items[i].first < end; i++) {
-        struct page_run part = page_run_clip(backed->items[i], first, end);
-        mark(scanner, part.first, part.first + part.count);
-    }
-}
-
-/* Looks at the pages from `first` on. */
-static int move_window(struct memory_scanner *scanner, uint64_t first, struct thaw_error *err)
-{
-    const struct guest_memory *memory = scanner->memory;
-    struct page_run region = page_region(memory->regions, memory->region_count, first);
-    uint64_t left = region.first + region.count - first;
-    scanner->region = region.first;
-    scanner->window = first;
-    scanner->window_pages = left < MEMORY_SCAN_WINDOW ? left : MEMORY_SCAN_WINDOW;
-    const void *address = page_address(memory, first, scanner->window_pages);
-    if (scanner->pagemap < 0) {
-        mark(scanner, first, first + scanner->window_pages);
+    if (scan->pagemap < 0) {
+        mark(part, part->run);
         return 0;
     }
-    int rc = read_entries(scanner, address, scanner->window_pages, err);
-    if (rc < 0)
-        return rc;
-    mark_backed(scanner);
+    if (file_pread_full(scan->pagemap, part->entries, part->run.count * size, number * size, err) <
+        0)
+        return thaw_context(err, "/proc/self/pagemap");
+    mark_backed(part, scan->backed);
     return 0;
 }
 
-static int scan_window(const struct memory_scanner *scanner, uint64_t first, uint64_t count,
-                       struct page_runs *data, struct thaw_error *err)
+/* No run spans two regions. */
+static int add_run(const struct scan *scan, struct page_runs *data, struct page_run run,
+                   struct thaw_error *err)
 {
-    const uint64_t *entries = &scanner->entries[first - scanner->window];
-    const char *at = page_address(scanner->memory, first, count);
-    for (uint64_t i = 0; i < count; i++) {
-        if (!(entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) ||
-            arch_page_is_zero(at + i * GUEST_PAGE_SIZE))
-            continue;
-        int rc = first + i == scanner->region ? page_runs_add_apart(data, first + i, 1, err)
-                                              : page_runs_add(data, first + i, 1, err);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
+    const struct guest_memory *memory = scan->memory;
+    if (page_region(memory->regions, memory->region_count, run.first).first == run.first)
+        return page_runs_add_apart(data, run.first, run.count, err);
+    return page_runs_add(data, run.first, run.count, err);
 }
 
-int memory_scanner_next(struct memory_scanner *scanner, uint64_t first, uint64_t count,
-                        struct page_runs *data, struct thaw_error *err)
+static int scan_part(const struct scan *scan, struct part *part, struct page_runs *data,
+                     struct thaw_error *err)
 {
-    while (count > 0) {
-        uint64_t end = scanner->window + scanner->window_pages;
-        if (first < scanner->window || first >= end) {
-            int rc = move_window(scanner, first, err);
-            if (rc < 0)
-                return rc;
-            continue;
-        }
-        uint64_t now = count < end - first ? count : end - first;
-        int rc = scan_window(scanner, first, now, data, err);
-        if (rc < 0)
-            return rc;
-        first += now;
-        count -= now;
+    const char *at = page_address(scan->memory, part->run.first, part->run.count);
+    int rc = read_entries(scan, part, at, err);
+    for (uint64_t i = 0; i < part->run.count && rc == 0; i++)
+        if ((part->entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) &&
+            !arch_page_is_zero(at + i * GUEST_PAGE_SIZE))
+            rc = add_run(scan, data, (struct page_run){part->run.first + i, 1}, err);
+    return rc;
+}
+
+static int scan_window(void *ctx, unsigned thread, uint64_t window, struct thaw_error *err)
+{
+    const struct scan *scan = ctx;
+    const struct guest_memory *memory = scan->memory;
+    struct part part;
+    uint64_t first = window * WINDOW, end = first + WINDOW;
+    int rc = 0;
+    (void)thread;
+    for (; first < end && first < scan->pages && rc == 0; first += part.run.count) {
+        struct page_run region = page_region(memory->regions, memory->region_count, first);
+        part.run = page_run_clip(region, first, end);
+        rc = scan_part(scan, &part, &scan->found[window], err);
     }
-    return 0;
+    return rc;
+}
+
+static int join(const struct scan *scan, uint64_t windows, struct page_runs *data,
+                struct thaw_error *err)
+{
+    int rc = 0;
+    for (uint64_t window = 0; window < windows; window++)
+        for (size_t i = 0; i < scan->found[window].count && rc == 0; i++)
+            rc = add_run(scan, data, scan->found[window].items[i], err);
+    return rc;
+}
+
+static int scan_all(struct scan *scan, struct page_runs *data, struct thaw_error *err)
+{
+    uint64_t windows = scan->pages / WINDOW + (scan->pages % WINDOW != 0);
+    cleanup_free struct page_runs *found = calloc(windows, sizeof(*found));
+    if (!found)
+        return thaw_fail(err, ENOMEM, "list of pages");
+    scan->found = found;
+    int rc = parallel_for(windows, scan_window, scan, err);
+    if (rc == 0)
+        rc = join(scan, windows, data, err);
+    for (uint64_t window = 0; window < windows; window++)
+        page_runs_free(&found[window]);
+    return rc;
 }
 
 int memory_scan(const struct guest_memory *memory, const struct page_runs *backed,
                 struct memory_map *map, struct thaw_error *err)
 {
+    static const struct page_runs none;
     memory_map_describe(map, memory);
-    cleanup_memory_scanner struct memory_scanner scanner;
-    memory_scanner_init(&scanner, memory, backed);
-    int rc = memory_scanner_next(&scanner, 0, map->pages, &map->data, err);
+    cleanup_close int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    struct scan scan = {.memory = memory,
+                        .backed = backed ? backed : &none,
+                        .pagemap = pagemap,
+                        .pages = map->pages};
+    int rc = scan_all(&scan, &map->data, err);
     if (rc < 0)
         memory_map_free(map);
     return rc;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* memory_file_verify(): the chunks of a memory file against their checksums, on two threads. */
+/* memory_file_verify(): the chunks of a memory file against their checksums. */
 #include "snapshot/memory_index.h"
-#include "snapshot/memory_scan.h"
 #include "vmm/arch/arch.h"
 #include "vmm/base/file.h"
+#include "vmm/base/parallel.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -19,10 +18,8 @@ struct verify {
     struct memory_index index;
     void (*progress)(void *ctx, uint64_t pages);
     void *ctx;
-    atomic_uint_fast64_t next, done; /* chunk to look at, pages looked at */
-    pthread_mutex_t lock;            /* of what follows */
-    uint64_t failed;                 /* the first chunk that is not right; UINT64_MAX: none */
-    struct thaw_error err;           /* of that */
+    atomic_uint_fast64_t done;            /* pages looked at */
+    uint8_t *bytes[PARALLEL_THREADS_MAX]; /* room for a chunk; NULL: not needed yet */
 };
 
 /* A chunk in memory. */
@@ -105,8 +102,8 @@ static bool is_as_written(const struct verify *verify, const struct chunk *chunk
            (chunk->is_hole || rest_is_zero(chunk, data));
 }
 
-static int check_chunk(struct verify *verify, struct chunk *chunk, uint64_t number,
-                       struct thaw_error *err)
+static int look_at(const struct verify *verify, struct chunk *chunk, uint64_t number,
+                   struct thaw_error *err)
 {
     uint64_t left = verify->map->pages - number * MEMORY_CHUNK_PAGES;
     chunk->first = number * MEMORY_CHUNK_PAGES;
@@ -122,80 +119,41 @@ static int check_chunk(struct verify *verify, struct chunk *chunk, uint64_t numb
     return 0;
 }
 
-static void record(struct verify *verify, uint64_t chunk, const struct thaw_error *err)
+static int check_chunk(void *ctx, unsigned thread, uint64_t number, struct thaw_error *err)
 {
-    pthread_mutex_lock(&verify->lock);
-    if (chunk < verify->failed) {
-        verify->failed = chunk;
-        verify->err = *err;
-    }
-    pthread_mutex_unlock(&verify->lock);
-    /* Chunks are handed out in order: those before this one are all being looked at. */
-    atomic_store(&verify->next, verify->index.chunk_count);
+    struct verify *verify = ctx;
+    uint8_t **bytes = &verify->bytes[thread];
+    if (!*bytes)
+        *bytes = aligned_alloc(GUEST_PAGE_SIZE, CHUNK_SIZE);
+    if (!*bytes)
+        return thaw_fail(err, ENOMEM, "verify");
+    struct chunk chunk = {.bytes = *bytes};
+    int rc = look_at(verify, &chunk, number, err);
+    uint64_t done = atomic_fetch_add(&verify->done, chunk.count) + chunk.count;
+    if (rc == 0 && thread == 0 && verify->progress)
+        verify->progress(verify->ctx, done);
+    return rc;
 }
 
-static void check_chunks(struct verify *verify, bool reports)
+static int check_chunks(struct verify *verify, struct thaw_error *err)
 {
-    struct thaw_error err = {0};
-    struct chunk chunk = {0};
-    cleanup_free uint8_t *bytes = aligned_alloc(GUEST_PAGE_SIZE, CHUNK_SIZE);
-    chunk.bytes = bytes;
-    if (!bytes) {
-        thaw_fail(&err, ENOMEM, "verify");
-        record(verify, 0, &err);
-        return;
-    }
-    for (;;) {
-        uint64_t number = atomic_fetch_add(&verify->next, 1);
-        if (number >= verify->index.chunk_count)
-            return;
-        if (check_chunk(verify, &chunk, number, &err) < 0) {
-            record(verify, number, &err);
-            return;
-        }
-        uint64_t done = atomic_fetch_add(&verify->done, chunk.count) + chunk.count;
-        if (reports && verify->progress)
-            verify->progress(verify->ctx, done);
-    }
-}
-
-static void *helper(void *verify)
-{
-    check_chunks(verify, false);
-    return NULL;
-}
-
-/* Without a second thread the first does it all. */
-static void run(struct verify *verify)
-{
-    pthread_t thread;
-    bool two = verify->index.chunk_count > 1 && pthread_create(&thread, NULL, helper, verify) == 0;
-    check_chunks(verify, true);
-    if (two)
-        pthread_join(thread, NULL);
-    if (verify->progress && verify->failed == UINT64_MAX)
+    int rc = parallel_for(verify->index.chunk_count, check_chunk, verify, err);
+    for (unsigned i = 0; i < PARALLEL_THREADS_MAX; i++)
+        free(verify->bytes[i]);
+    if (rc == 0 && verify->progress)
         verify->progress(verify->ctx, verify->map->pages);
+    return rc;
 }
 
 int memory_file_verify(int dir_fd, int memory_fd, const struct memory_map *map,
                        void (*progress)(void *ctx, uint64_t pages), void *ctx,
                        struct thaw_error *err)
 {
-    struct verify verify = {
-        .fd = memory_fd,
-        .map = map,
-        .progress = progress,
-        .ctx = ctx,
-        .lock = PTHREAD_MUTEX_INITIALIZER,
-        .failed = UINT64_MAX,
-    };
+    struct verify verify = {.fd = memory_fd, .map = map, .progress = progress, .ctx = ctx};
     int rc = memory_index_read(&verify.index, dir_fd, map, err);
     if (rc < 0)
         return rc;
-    run(&verify);
+    rc = check_chunks(&verify, err);
     memory_index_free(&verify.index);
-    if (verify.failed == UINT64_MAX)
-        return 0;
-    *err = verify.err;
-    return thaw_error_code(err);
+    return rc;
 }

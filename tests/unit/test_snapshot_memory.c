@@ -3,7 +3,6 @@
  * is not what was written gets by. */
 #include "snapshot/memory_file.h"
 #include "snapshot/memory_index.h"
-#include "snapshot/memory_scan.h"
 #include "snapshot/memory_writer.h"
 #include "vmm/arch/arch.h"
 
@@ -205,24 +204,38 @@ Test(snapshot_memory, pages_of_a_file_mapping_count_where_they_are_backed)
     expect_exact_runs();
 }
 
+static void refuse(int syscall)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    cr_assert_eq(seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), syscall, 0), 0);
+    cr_assert_eq(seccomp_load(filter), 0);
+    seccomp_release(filter);
+}
+
 Test(snapshot_memory, without_pagemap_the_pages_are_the_same)
 {
     fill_some();
-    cleanup_memory_scanner struct memory_scanner scanner;
-    memory_scanner_init(&scanner, &memory, NULL);
-    close(scanner.pagemap);
-    scanner.pagemap = -1;
-    cr_assert_eq(memory_scanner_next(&scanner, 0, PAGES, &map.data, &err), 0);
+    refuse(SCMP_SYS(openat));
+    cr_assert_lt(open("/proc/self/pagemap", O_RDONLY), 0);
+    cr_assert_eq(memory_scan(&memory, NULL, &map, &err), 0);
     expect_exact_runs();
 }
 
-Test(snapshot_memory, a_scan_in_pieces_finds_the_same)
+Test(snapshot_memory, one_thread_alone_finds_the_same)
 {
     fill_some();
-    cleanup_memory_scanner struct memory_scanner scanner;
-    memory_scanner_init(&scanner, &memory, NULL);
-    for (uint64_t first = 0; first < PAGES; first += 83)
-        cr_assert_eq(memory_scanner_next(&scanner, first, 83, &map.data, &err), 0);
+    refuse(SCMP_SYS(clone));
+    refuse(SCMP_SYS(clone3));
+    cr_assert_eq(memory_scan(&memory, NULL, &map, &err), 0);
+    expect_exact_runs();
+}
+
+/* Its entries are read a window at a time, each of which may begin within a run. */
+Test(snapshot_memory, a_run_over_many_windows_is_one)
+{
+    fill(1, 3000);
+    cr_assert_eq(memory_scan(&memory, NULL, &map, &err), 0);
+    cr_assert_eq(map.data.count, 1);
     expect_exact_runs();
 }
 
@@ -269,10 +282,7 @@ Test(snapshot_memory, a_full_memory_is_written_whole)
 
 Test(snapshot_memory, a_host_that_refuses_io_uring_writes_the_same)
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-    cr_assert_eq(seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(io_uring_setup), 0), 0);
-    cr_assert_eq(seccomp_load(filter), 0);
-    seccomp_release(filter);
+    refuse(SCMP_SYS(io_uring_setup));
     fill_some();
     write_files();
     expect_same_file();

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <xxhash.h>
 
 #define HASH_CHUNK (1u << 20)
@@ -514,10 +515,8 @@ static int get_point(struct snapshot_meta *meta, const json_t *root, struct thaw
     return rc < 0 ? rc : bad(err, "point");
 }
 
-int snapshot_meta_decode(struct snapshot_meta *meta, const void *text, size_t size,
-                         struct thaw_error *err)
+static int decode(struct snapshot_meta *meta, const void *text, size_t size, struct thaw_error *err)
 {
-    *meta = (struct snapshot_meta){0};
     json_error_t why;
     cleanup_json json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
     if (!root)
@@ -535,4 +534,28 @@ int snapshot_meta_decode(struct snapshot_meta *meta, const void *text, size_t si
     if (rc == 0 && meta->point != SNAPSHOT_POINT_RUNNING && !meta->has_mailbox)
         return bad(err, "point");
     return rc;
+}
+
+/* Pages of its own, which nobody has touched: most of it is room for paths, and of many clones each
+ * has one. */
+int snapshot_meta_decode(struct snapshot_meta **out, const void *text, size_t size,
+                         struct thaw_error *err)
+{
+    *out = NULL;
+    struct snapshot_meta *meta =
+        mmap(NULL, sizeof(*meta), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (meta == MAP_FAILED)
+        return thaw_fail(err, errno, "snapshot: section meta");
+    int rc = decode(meta, text, size, err);
+    if (rc == 0)
+        *out = meta;
+    else
+        snapshot_meta_free(meta);
+    return rc;
+}
+
+void snapshot_meta_free(struct snapshot_meta *meta)
+{
+    if (meta)
+        munmap(meta, sizeof(*meta));
 }

@@ -99,9 +99,11 @@ void snapshot_file_describe(struct snapshot_file *file, const char *path);
 int snapshot_meta_encode(const struct snapshot_meta *meta, struct blob *text,
                          struct thaw_error *err);
 
-/* Checks everything that a machine is built from. THAW_FAIL_SNAPSHOT: the sentence names the key.
- */
-int snapshot_meta_decode(struct snapshot_meta *meta, const void *text, size_t size,
+/* Checks everything that a machine is built from. `*meta` is for snapshot_meta_free(); NULL on
+ * failure. THAW_FAIL_SNAPSHOT: the sentence names the key. */
+int snapshot_meta_decode(struct snapshot_meta **meta, const void *text, size_t size,
                          struct thaw_error *err);
+/* NULL is allowed. */
+void snapshot_meta_free(struct snapshot_meta *meta);
 
 #endif

@@ -36,7 +36,7 @@ static int decode_sections(struct restore *r, struct thaw_error *err)
     if (rc < 0)
         return rc;
     rc = snapshot_map_read(&r->state, &r->map, err);
-    if (rc == 0 && r->map.pages * GUEST_PAGE_SIZE != r->meta.memory_size)
+    if (rc == 0 && r->map.pages * GUEST_PAGE_SIZE != r->meta->memory_size)
         return thaw_fail_as(err, THAW_FAIL_SNAPSHOT, EINVAL,
                             "snapshot: meta and memory map speak of different memory");
     if (rc < 0)
@@ -107,8 +107,8 @@ static int view_state(struct restore *r, struct thaw_error *err)
     const struct snapshot_state *state = &r->state;
     struct arch_state_view *view = &r->view;
     const void **data;
-    view->vcpu_count = r->meta.vcpus;
-    for (unsigned i = 0; i < r->meta.vcpus; i++) {
+    view->vcpu_count = r->meta->vcpus;
+    for (unsigned i = 0; i < r->meta->vcpus; i++) {
         data = &view->cpuid[i].data;
         *data = snapshot_section_get(state, SNAPSHOT_CPUID, i, &view->cpuid[i].size, err);
         if (!*data)
@@ -163,6 +163,7 @@ void restore_close(struct restore *r)
         working_set_close(&r->working_set);
     for (unsigned i = 0; i < r->devices.disk_count; i++)
         disk_config_free(&r->devices.disks[i]);
+    snapshot_meta_free(r->meta);
     memory_map_free(&r->map);
     page_runs_free(&r->written);
     snapshot_state_free(&r->state);
@@ -179,7 +180,7 @@ void restore_close(struct restore *r)
 static const char *relocated_disk(const struct restore *r, unsigned number)
 {
     char buffer[DISK_NAME_MAX];
-    const char *name = disk_record_name(&r->meta.disks[number], number, buffer);
+    const char *name = disk_record_name(&r->meta->disks[number], number, buffer);
     for (unsigned i = 0; i < r->config.disk_count; i++)
         if (strcmp(r->config.disks[i].name, name) == 0)
             return r->config.disks[i].path;
@@ -189,8 +190,8 @@ static const char *relocated_disk(const struct restore *r, unsigned number)
 static bool is_disk(const struct restore *r, const char *wanted)
 {
     char buffer[DISK_NAME_MAX];
-    for (unsigned i = 0; i < r->meta.disk_count; i++)
-        if (strcmp(disk_record_name(&r->meta.disks[i], i, buffer), wanted) == 0)
+    for (unsigned i = 0; i < r->meta->disk_count; i++)
+        if (strcmp(disk_record_name(&r->meta->disks[i], i, buffer), wanted) == 0)
             return true;
     return false;
 }
@@ -205,9 +206,9 @@ static int place_disks(struct restore *r, struct thaw_error *err)
                                 r->config.disks[i].name);
     int rc = 0;
     int files = r->stream ? r->disks.fd : r->dir_fd;
-    while (r->devices.disk_count < r->meta.disk_count && rc == 0) {
+    while (r->devices.disk_count < r->meta->disk_count && rc == 0) {
         unsigned i = r->devices.disk_count;
-        rc = disk_restore(&r->meta.disks[i], files, i, relocated_disk(r, i), &r->devices.disks[i],
+        rc = disk_restore(&r->meta->disks[i], files, i, relocated_disk(r, i), &r->devices.disks[i],
                           err);
         if (rc == 0)
             r->devices.disk_count++;
@@ -217,8 +218,8 @@ static int place_disks(struct restore *r, struct thaw_error *err)
 
 static int place_nets(struct restore *r, struct thaw_error *err)
 {
-    for (unsigned i = 0; i < r->meta.net_count; i++) {
-        const struct snapshot_net *was = &r->meta.nets[i];
+    for (unsigned i = 0; i < r->meta->net_count; i++) {
+        const struct snapshot_net *was = &r->meta->nets[i];
         struct net_config *net = &r->devices.nets[i];
         *net = r->config.nets[i];
         if (!net->tap && net->fd < 0) {
@@ -232,13 +233,13 @@ static int place_nets(struct restore *r, struct thaw_error *err)
         memcpy(net->mac, was->mac, sizeof(net->mac));
         net->mtu = was->mtu;
     }
-    r->devices.net_count = r->meta.net_count;
+    r->devices.net_count = r->meta->net_count;
     return 0;
 }
 
 static int place_devices(struct restore *r, struct thaw_error *err)
 {
-    const struct snapshot_meta *meta = &r->meta;
+    const struct snapshot_meta *meta = r->meta;
     struct machine_devices *d = &r->devices;
     int rc = place_disks(r, err);
     if (rc == 0)
@@ -268,7 +269,7 @@ static int place_devices(struct restore *r, struct thaw_error *err)
 /* Its files, and for a restore also what the disks stand on, wherever that is. */
 static int verify_disk(const struct restore *r, unsigned number, struct thaw_error *err)
 {
-    const struct disk_record *disk = &r->meta.disks[number];
+    const struct disk_record *disk = &r->meta->disks[number];
     int rc = disk_verify(disk, r->dir_fd, number, err);
     if (rc < 0 || !r->config.verify || disk->kind == DISK_WRITABLE)
         return rc;
@@ -285,7 +286,7 @@ int restore_verify(struct restore *r, void (*progress)(void *ctx, uint64_t pages
                        : memory_file_verify(r->dir_fd, r->memory_fd, &r->map, progress, ctx, err);
     if (rc == 0 && r->has_working_set)
         rc = working_set_verify(&r->working_set, err);
-    for (unsigned i = 0; i < r->meta.disk_count && rc == 0; i++)
+    for (unsigned i = 0; i < r->meta->disk_count && rc == 0; i++)
         rc = verify_disk(r, i, err);
     return rc;
 }
@@ -317,7 +318,7 @@ static int begin_memory(struct restore *r, struct guest_memory *memory, struct t
  * memory has to come first, too. */
 static int read_stream(struct restore *r, const struct guest_memory *memory, struct thaw_error *err)
 {
-    int rc = r->meta.disk_count > 0 ? publish_begin_scratch(&r->disks, err) : 0;
+    int rc = r->meta->disk_count > 0 ? publish_begin_scratch(&r->disks, err) : 0;
     const struct pack_options options = {0};
     stream_end_with(r->stream, r->config.end_fd);
     return rc < 0 ? rc : stream_load(r->stream, &r->map, memory, r->disks.fd, &options, err);
@@ -337,18 +338,18 @@ static int load_devices(struct restore *r, struct machine *m, struct thaw_error 
         return rc;
     /* First: the standard streams of a device that is stopped are not open. */
     device_state_wake(m);
-    if (r->meta.init_version[0])
-        machine_adopt(m, r->meta.init_version);
+    if (r->meta->init_version[0])
+        machine_adopt(m, r->meta->init_version);
     return 0;
 }
 
 static int wake_init(const struct restore *r, struct machine *m,
                      const struct mailbox_content *mailbox, struct thaw_error *err)
 {
-    if (!r->meta.has_mailbox)
+    if (!r->meta->has_mailbox)
         return 0;
     int rc = mailbox_write(&m->vm->memory, mailbox, err);
-    if (rc < 0 || r->meta.point == SNAPSHOT_POINT_RUNNING)
+    if (rc < 0 || r->meta->point == SNAPSHOT_POINT_RUNNING)
         return rc;
     if (control_doorbell(m->control) < 0)
         return thaw_fail_as(err, THAW_FAIL_SNAPSHOT, EAGAIN,
@@ -367,13 +368,13 @@ static int create_machine(struct restore *r, const struct mailbox_content *mailb
                           struct thaw_error *err)
 {
     const struct machine_config config = {
-        .vm = {.memory_size = r->meta.memory_size,
-               .vcpus = r->meta.vcpus,
+        .vm = {.memory_size = r->meta->memory_size,
+               .vcpus = r->meta->vcpus,
                .memory = memory,
                .end_filling = end_filling,
                .filling_ctx = r,
                .kvm_fd = r->kvm_fd},
-        .mailbox = r->meta.has_mailbox ? mailbox : NULL,
+        .mailbox = r->meta->has_mailbox ? mailbox : NULL,
         .devices = &r->devices,
         .console_fd = r->config.console_fd,
         .console_moves = r->config.console_moves,

@@ -31,32 +31,31 @@ static void check_again(const struct snapshot_meta *meta)
 {
     struct thaw_error err = {0};
     struct blob first = {0}, second = {0};
-    struct snapshot_meta *again = malloc(sizeof(*again));
-    require(again);
+    struct snapshot_meta *again;
     require(snapshot_meta_encode(meta, &first, &err) == 0);
-    require(snapshot_meta_decode(again, first.data, first.size, &err) == 0);
+    require(snapshot_meta_decode(&again, first.data, first.size, &err) == 0);
     require(snapshot_meta_encode(again, &second, &err) == 0);
     require(first.size == second.size && memcmp(first.data, second.data, first.size) == 0);
     blob_free(&first);
     blob_free(&second);
-    free(again);
+    snapshot_meta_free(again);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct thaw_error err = {0};
-    struct snapshot_meta *meta = malloc(sizeof(*meta));
+    struct snapshot_meta *meta;
     char *text = malloc(size > 0 ? size : 1); /* not one byte more than there is */
-    require(meta && text);
+    require(text);
     if (size > 0)
         memcpy(text, data, size);
-    if (snapshot_meta_decode(meta, text, size, &err) < 0) {
-        require(err.failure == THAW_FAIL_SNAPSHOT && err.message[0] != '\0');
+    if (snapshot_meta_decode(&meta, text, size, &err) < 0) {
+        require(err.failure == THAW_FAIL_SNAPSHOT && err.message[0] != '\0' && !meta);
     } else {
         check_machine(meta);
         check_again(meta);
     }
+    snapshot_meta_free(meta);
     free(text);
-    free(meta);
     return 0;
 }

@@ -45,17 +45,17 @@ static char *encoded(const struct snapshot_meta *meta)
     return (char *)text.data;
 }
 
-static int decode(const char *text, struct snapshot_meta *meta, struct thaw_error *err)
+static int decode(const char *text, struct snapshot_meta **meta, struct thaw_error *err)
 {
     return snapshot_meta_decode(meta, text, strlen(text), err);
 }
 
 Test(snapshot_meta, what_was_written_is_read_again)
 {
-    struct snapshot_meta *before = example(), *after = calloc(1, sizeof(*after));
+    struct snapshot_meta *before = example(), *after;
     struct thaw_error err = {0};
     char *text = encoded(before);
-    cr_assert_eq(decode(text, after, &err), 0, "%s", err.message);
+    cr_assert_eq(decode(text, &after, &err), 0, "%s", err.message);
     cr_assert_eq(after->trigger, before->trigger);
     cr_assert_eq(after->point, before->point);
     cr_assert_eq(after->generation, 3);
@@ -72,40 +72,39 @@ Test(snapshot_meta, what_was_written_is_read_again)
     cr_assert_eq((int)after->times.capture_ms, 4);
     free(text);
     free(before);
-    free(after);
+    snapshot_meta_free(after);
 }
 
 Test(snapshot_meta, a_text_that_ends_early_is_refused)
 {
-    struct snapshot_meta *meta = example(), *read = calloc(1, sizeof(*read));
+    struct snapshot_meta *meta = example(), *read;
     char *text = encoded(meta);
     size_t whole = strlen(text) - 1; /* the newline at its end may be missing */
     for (size_t size = 0; size < whole; size++) {
         struct thaw_error err = {0};
-        cr_assert_lt(snapshot_meta_decode(read, text, size, &err), 0, "%zu bytes", size);
+        cr_assert_lt(snapshot_meta_decode(&read, text, size, &err), 0, "%zu bytes", size);
         cr_assert_eq(err.failure, THAW_FAIL_SNAPSHOT);
+        cr_assert_null(read);
     }
     free(text);
     free(meta);
-    free(read);
 }
 
 /* `from` is in the example's text; with `to` in its place it is refused, and `key` named. */
 static void refused(const char *from, const char *to, const char *key)
 {
-    struct snapshot_meta *meta = example(), *read = calloc(1, sizeof(*read));
+    struct snapshot_meta *meta = example(), *read;
     char *text = encoded(meta), *changed = malloc(strlen(text) + strlen(to) + 1);
     char *at = strstr(text, from);
     cr_assert(at, "the example has no %s", from);
     sprintf(changed, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
     struct thaw_error err = {0};
-    cr_assert_lt(decode(changed, read, &err), 0, "%s", to);
+    cr_assert_lt(decode(changed, &read, &err), 0, "%s", to);
     cr_assert_eq(err.failure, THAW_FAIL_SNAPSHOT);
     cr_assert(strstr(err.message, key), "%s: %s", to, err.message);
     free(changed);
     free(text);
     free(meta);
-    free(read);
 }
 
 Test(snapshot_meta, what_no_machine_can_be_built_from_is_refused_by_its_key)

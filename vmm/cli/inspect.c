@@ -140,8 +140,8 @@ static void print_memory(const struct restore *r)
 static void print_text(const struct restore *r)
 {
     print_header(&r->state.header);
-    print_story(&r->meta);
-    print_machine(&r->meta);
+    print_story(r->meta);
+    print_machine(r->meta);
     print_memory(r);
 }
 

@@ -101,10 +101,10 @@ static int begin_capture(struct run *run, struct thaw_error *err)
         .stream_fd = STDOUT_FILENO,
         .started_ns = run->result->started_ns,
         .devices = &run->restore.devices,
-        .parent = &run->restore.meta,
+        .parent = run->restore.meta,
         .mailbox = run->mailbox,
         .backed = &run->restore.map.data,
-        .terminal = run->restore.meta.terminal,
+        .terminal = run->restore.meta->terminal,
     };
     return capture_begin(&run->capture, &config, err);
 }
@@ -116,7 +116,7 @@ static int run_session(struct run *run, struct machine *machine, int input_fd,
     bool wanted = snapshot_is_wanted(&o->snapshot.want);
     const struct session_config session = {
         .input_fd = input_fd,
-        .terminal = run->restore.meta.terminal && !wanted,
+        .terminal = run->restore.meta->terminal && !wanted,
         .timeout_ns = o->timeout_ns,
         .capture = wanted ? &run->capture : NULL,
         .started = guest_runs,
@@ -133,7 +133,7 @@ static int thaw_guest(struct run *run, const struct mailbox_content *mailbox, in
                       struct thaw_error *err)
 {
     const struct restore_options *o = run->options;
-    if (run->restore.meta.vsock.present)
+    if (run->restore.meta->vsock.present)
         cli_allow_many_descriptors();
     session_block_signals();
     fault_watch(&run->restore, input_fd);
@@ -176,9 +176,9 @@ static int prepare_mailbox(const struct run *run, const char **args,
     *mailbox = o->mailbox;
     mailbox->argv = o->arg_count > 0 ? args : NULL;
     mailbox->env = o->env;
-    use_recorded_address(&run->restore.meta.ipv4, mailbox);
+    use_recorded_address(&run->restore.meta->ipv4, mailbox);
     capture_prepare_mailbox(&o->snapshot.want, mailbox);
-    return check_invocation(o, &run->restore.meta, err);
+    return check_invocation(o, run->restore.meta, err);
 }
 
 static int open_input(const struct restore_options *o, struct thaw_error *err)
@@ -216,7 +216,7 @@ static int verify(struct restore *restore, struct thaw_error *err)
 /* As under `thaw run`: a kernel alone has only its console to speak. */
 static void place_console(struct restore *restore, const struct restore_options *o)
 {
-    if (!o->console && !snapshot_takes_stdout(&o->snapshot) && !restore->meta.has_mailbox)
+    if (!o->console && !snapshot_takes_stdout(&o->snapshot) && !restore->meta->has_mailbox)
         restore->config.console_fd = STDOUT_FILENO;
 }
 
@@ -233,7 +233,7 @@ static int run_with(struct run *run, const struct restore_config *config, int in
         return rc;
     place_console(&run->restore, run->options);
     struct mailbox_content mailbox;
-    cleanup_free const char **args = compose_args(run->options, &run->restore.meta, err);
+    cleanup_free const char **args = compose_args(run->options, run->restore.meta, err);
     if (!args)
         return thaw_error_code(err);
     rc = prepare_mailbox(run, args, &mailbox, err);

@@ -95,14 +95,14 @@ Test(jit_memory, bytes_are_counted)
     publish_answer(memory, 1);
     publish_answer(memory, 2);
     cr_assert_eq(jit_memory_used(memory), 16 + 6);
-    cr_assert_eq(jit_memory_committed(memory), 16384);
+    cr_assert_eq(jit_memory_committed(memory), 8192);
     jit_memory_free(memory);
 }
 
 Test(jit_memory, a_full_memory_refuses_and_what_was_published_still_runs)
 {
     struct jit_memory *memory = memory_of(1);
-    static uint8_t large[16384];
+    static uint8_t large[8192];
     const void *first = publish_answer(memory, 5);
     cr_assert_null(jit_memory_publish(memory, large, sizeof(large), 16));
     cr_assert_null(jit_memory_publish(memory, large, SIZE_MAX, 16));

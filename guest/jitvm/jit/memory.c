@@ -2,7 +2,7 @@
 /*
  * Executable memory.
  *
- * Address space is set aside without access and filled from its start, in steps of 16 KiB. To
+ * Address space is set aside without access and filled from its start, in steps of 8 KiB. To
  * publish, the steps that the code goes into are made anew elsewhere, readable and writable: what
  * the first of them holds already is copied, the code is put behind it. Then they are made
  * readable and executable, and moved over the old ones in one system call (mremap), which refuses
@@ -24,7 +24,7 @@
 
 #include "guest/jitvm/jitvm.h"
 
-#define STEP      ((size_t)16 << 10)
+#define STEP      ((size_t)8 << 10)
 #define ALIGN_MAX 4096
 
 /* Between functions: on x86-64 int3, so that a jump gone astray stops. */

@@ -312,6 +312,16 @@ const char *machine_in_flight(struct machine *m)
     return NULL;
 }
 
+uint64_t machine_asked(struct machine *m)
+{
+    uint64_t all = 0;
+    loop_lock(m->loop);
+    for (unsigned i = 0; i < m->slot_count; i++)
+        all = all * 31 + virtio_asked(m->slots[i].mmio.device);
+    loop_unlock(m->loop);
+    return all;
+}
+
 int machine_resume(struct machine *m, struct thaw_error *err)
 {
     loop_lock(m->loop);

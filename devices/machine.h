@@ -100,6 +100,11 @@ int machine_resume(struct machine *machine, struct thaw_error *err);
  * would lose, for people; NULL: nowhere. Static. */
 const char *machine_in_flight(struct machine *machine);
 
+/* A number that is another one when a driver has done anything to a virtio device (virtio_asked()).
+ * As long as it is the same, a paused machine whose vCPUs alone were let go (vm_resume()) has not
+ * written to its guest's memory. */
+uint64_t machine_asked(struct machine *machine);
+
 /* Takes what the control port has heard. Call it when news_fd is readable; it empties news_fd.
  * (That the workload is over ends the VM by itself, with VM_END_WORKLOAD.) */
 void machine_observe(struct machine *machine, struct guest_observation *seen);

@@ -19,11 +19,18 @@
 
 /* What is written, in the order in which it comes about. */
 struct snapshot_parts {
+    bool copied; /* memory, beside the guest: `map` is of then */
     struct snapshot_writer sections;
     struct memory_map map;
     struct page_runs written; /* in the rehearsal */
     struct snapshot_meta meta;
     struct blob state, index; /* index: of a stream */
+};
+
+struct copying {
+    struct capture *capture;
+    struct machine *machine;
+    struct snapshot_parts *parts;
 };
 
 static bool is_stream(const struct capture *c)
@@ -226,24 +233,63 @@ static int save_vcpus(const struct vm *vm, struct snapshot_parts *parts, struct 
     return add_arch_sections(&state, &parts->sections, err);
 }
 
+/* Something went on in the guest: all of it again. */
+static int forget_copy(struct capture *c, const struct vm *vm, struct snapshot_parts *parts,
+                       struct thaw_error *err)
+{
+    if (parts->map.pages == 0)
+        return 0;
+    memory_map_free(&parts->map);
+    if (unlinkat(c->publish.fd, SNAPSHOT_MEMORY, 0) < 0)
+        return thaw_fail_io(err, errno, SNAPSHOT_MEMORY);
+    return guest_memory_log_writes(&vm->memory, vm->fd, false, err);
+}
+
+/* Begun when the guest is at rest. What it does while its memory is written, KVM takes note of; the
+ * monitor itself changes nothing but the entropy, which is gone beforehand. */
+static int copy_memory(void *ctx, struct thaw_error *err)
+{
+    const struct copying *copying = ctx;
+    struct vm *vm = copying->machine->vm;
+    int rc = forget_copy(copying->capture, vm, copying->parts, err);
+    if (rc == 0 && copying->machine->has_mailbox)
+        rc = mailbox_clear_entropy(&vm->memory, err);
+    if (rc == 0)
+        rc = guest_memory_log_writes(&vm->memory, vm->fd, true, err);
+    if (rc == 0)
+        rc = vm_resume(vm, err);
+    return rc == 0 ? memory_file_write(copying->capture->publish.fd, &vm->memory,
+                                       copying->capture->config.backed, &copying->parts->map, err)
+                   : rc;
+}
+
+static int save_memory(struct capture *c, struct machine *m, struct snapshot_parts *parts,
+                       struct thaw_error *err)
+{
+    const struct guest_memory *memory = &m->vm->memory;
+    cleanup_page_runs struct page_runs written = {0};
+    if (is_stream(c)) {
+        int rc = memory_scan(memory, c->config.backed, &parts->map, err);
+        return rc == 0 ? memory_index_guest(&parts->index, memory, &parts->map, err) : rc;
+    }
+    if (!parts->copied)
+        return memory_file_write(c->publish.fd, memory, c->config.backed, &parts->map, err);
+    int rc = written_by_guest(m->vm, &written, err);
+    return rc == 0 ? memory_file_rewrite(c->publish.fd, memory, &written, &parts->map, err) : rc;
+}
+
 /* Memory comes last: saving the vCPUs may change it. */
 static int save_machine(struct capture *c, struct machine *m, struct snapshot_parts *parts,
                         struct thaw_error *err)
 {
-    const struct guest_memory *memory = &m->vm->memory;
-    int rc = m->has_mailbox ? mailbox_clear_entropy(memory, err) : 0;
+    int rc = m->has_mailbox ? mailbox_clear_entropy(&m->vm->memory, err) : 0;
     if (rc == 0)
         rc = save_vcpus(m->vm, parts, err);
     if (rc == 0)
         rc = device_state_save(m, &parts->sections, err);
     if (rc == 0)
         rc = capture_disks(c, m, &parts->meta, err);
-    if (rc < 0)
-        return rc;
-    if (!is_stream(c))
-        return memory_file_write(c->publish.fd, memory, c->config.backed, &parts->map, err);
-    rc = memory_scan(memory, c->config.backed, &parts->map, err);
-    return rc == 0 ? memory_index_guest(&parts->index, memory, &parts->map, err) : rc;
+    return rc == 0 ? save_memory(c, m, parts, err) : rc;
 }
 
 /* ---- afterwards --------------------------------------------------------------------------- */
@@ -398,39 +444,60 @@ static void free_parts(struct snapshot_parts *parts)
     free(parts);
 }
 
-int capture_take(struct capture *c, struct machine *m, enum snapshot_trigger trigger,
-                 struct guest_observation *seen, struct thaw_error *err)
+/* Brings the guest to rest. Its memory is written meanwhile, if it is not for a stream, which is
+ * written in one go. */
+static int come_to_rest(struct capture *c, struct machine *m, struct guest_observation *seen,
+                        struct snapshot_parts *parts, struct quiesce_report *quiet,
+                        struct thaw_error *err)
 {
-    uint64_t fired_ns = clock_monotonic_ns();
-    struct capture_report *report = &c->report;
-    int rc = check_trigger(c, trigger, err);
-    if (rc < 0)
-        return rc;
+    struct copying copying = {.capture = c, .machine = m, .parts = parts};
     const struct quiesce_config quiesce = {
         .at_pre_exec = c->config.want.on_pre_exec && seen->pre_exec_ready && c->config.mailbox,
         .quiesce_ms = c->config.want.quiesce_ms,
         .interrupted = c->config.interrupted,
         .ctx = c->config.ctx,
+        .copy = is_stream(c) ? NULL : copy_memory,
+        .copy_ctx = &copying,
     };
-    struct quiesce_report quiet = {0};
-    rc = quiesce.at_pre_exec ? rehearse(c, m, seen, err) : 0;
+    int rc = quiesce.at_pre_exec ? rehearse(c, m, seen, err) : 0;
     if (rc == 0)
-        rc = snapshot_quiesce(m, &quiesce, seen, &quiet, err);
+        rc = snapshot_quiesce(m, &quiesce, seen, quiet, err);
     if (rc < 0)
         return rc;
-    report->trigger = trigger;
-    report->point = point_of(&quiesce, &quiet);
-    report->pauses = quiet.pauses;
-    report->times = (struct snapshot_times){
+    c->report.point = point_of(&quiesce, quiet);
+    c->report.pauses = quiet->pauses;
+    parts->copied = quiet->copied;
+    return parts->copied ? 0 : forget_copy(c, m->vm, parts, err);
+}
+
+static int take_parts(struct capture *c, struct machine *m, struct guest_observation *seen,
+                      struct snapshot_parts *parts, struct thaw_error *err)
+{
+    uint64_t fired_ns = clock_monotonic_ns();
+    struct quiesce_report quiet = {0};
+    int rc = come_to_rest(c, m, seen, parts, &quiet, err);
+    if (rc < 0)
+        return rc;
+    c->report.times = (struct snapshot_times){
         .boot_ms = clock_ms_between(c->config.started_ns, m->vm->first_run_ns),
         .trigger_ms = clock_ms_between(m->vm->first_run_ns, fired_ns),
-        .quiesce_ms = clock_ms_between(fired_ns, quiet.paused_ns)};
+        .quiesce_ms = clock_ms_between(fired_ns, quiet.rested_ns),
+        .copy_ms = clock_ms_between(quiet.rested_ns, quiet.paused_ns)};
+    return write_snapshot(c, m, seen, parts, quiet.paused_ns, err);
+}
 
+int capture_take(struct capture *c, struct machine *m, enum snapshot_trigger trigger,
+                 struct guest_observation *seen, struct thaw_error *err)
+{
+    int rc = check_trigger(c, trigger, err);
+    if (rc < 0)
+        return rc;
     struct snapshot_parts *parts = calloc(1, sizeof(*parts));
     if (!parts)
         return thaw_fail(err, ENOMEM, "snapshot");
-    rc = write_snapshot(c, m, seen, parts, quiet.paused_ns, err);
+    c->report.trigger = trigger;
+    rc = take_parts(c, m, seen, parts, err);
     free_parts(parts);
-    report->taken = rc == 0;
+    c->report.taken = rc == 0;
     return rc;
 }

@@ -34,16 +34,14 @@ static int write_run(struct memory_writer *writer, const struct guest_memory *me
     return 0;
 }
 
-static int write_pages(int fd, const struct guest_memory *memory, const struct memory_map *map,
+static int write_pages(int fd, const struct guest_memory *memory, const struct page_runs *data,
                        struct thaw_error *err)
 {
-    if (ftruncate(fd, (off_t)(map->pages * GUEST_PAGE_SIZE)) < 0)
-        return thaw_fail_io(err, errno, SNAPSHOT_MEMORY);
     struct thaw_error failed = {0};
     struct memory_writer writer;
     memory_writer_init(&writer, fd, true);
-    for (size_t i = 0; i < map->data.count && failed.code == 0; i++)
-        write_run(&writer, memory, map->data.items[i], &failed);
+    for (size_t i = 0; i < data->count && failed.code == 0; i++)
+        write_run(&writer, memory, data->items[i], &failed);
     if (memory_writer_finish(&writer, &failed) == 0)
         return 0;
     *err = failed;
@@ -57,7 +55,11 @@ static int write_memory(int dir_fd, const struct guest_memory *memory, const str
     cleanup_close int fd = create(dir_fd, SNAPSHOT_MEMORY, err);
     if (fd < 0)
         return fd;
-    int rc = write_pages(fd, memory, map, err);
+    int rc = 0;
+    if (ftruncate(fd, (off_t)(map->pages * GUEST_PAGE_SIZE)) < 0)
+        rc = thaw_fail_io(err, errno, SNAPSHOT_MEMORY);
+    if (rc == 0)
+        rc = write_pages(fd, memory, &map->data, err);
     if (rc < 0)
         (void)unlinkat(dir_fd, SNAPSHOT_MEMORY, 0);
     return rc;
@@ -73,6 +75,37 @@ int memory_file_write(int dir_fd, const struct guest_memory *memory, const struc
     if (rc < 0)
         memory_map_free(map);
     return rc;
+}
+
+/* Holes where zeros are now; where the file system has none, zeros. */
+static int clear_pages(int fd, const struct guest_memory *memory, const struct page_runs *zeros,
+                       struct thaw_error *err)
+{
+    for (size_t i = 0; i < zeros->count; i++) {
+        off_t at = (off_t)(zeros->items[i].first * GUEST_PAGE_SIZE);
+        off_t size = (off_t)(zeros->items[i].count * GUEST_PAGE_SIZE);
+        if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, size) == 0)
+            continue;
+        return errno == EOPNOTSUPP ? write_pages(fd, memory, zeros, err)
+                                   : thaw_fail_io(err, errno, SNAPSHOT_MEMORY);
+    }
+    return 0;
+}
+
+int memory_file_rewrite(int dir_fd, const struct guest_memory *memory,
+                        const struct page_runs *changed, struct memory_map *map,
+                        struct thaw_error *err)
+{
+    cleanup_page_runs struct page_runs data = {0}, zeros = {0};
+    cleanup_close int fd = openat(dir_fd, SNAPSHOT_MEMORY, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return thaw_fail_io(err, errno, SNAPSHOT_MEMORY);
+    int rc = memory_rescan(memory, changed, map, &data, err);
+    if (rc == 0)
+        rc = page_runs_subtract(&zeros, changed, &data, err);
+    if (rc == 0)
+        rc = write_pages(fd, memory, &data, err);
+    return rc == 0 ? clear_pages(fd, memory, &zeros, err) : rc;
 }
 
 /* ---- the index ---------------------------------------------------------------------------- */

@@ -37,14 +37,20 @@ void memory_map_free(struct memory_map *map);
 #define cleanup_memory_map cleanup(memory_map_free)
 
 /*
- * Writes `memory` into the directory and fills `map`, but for the index's checksum. No vCPU runs
- * and no device writes meanwhile. Pages that were never touched are found through
- * /proc/self/pagemap and not read. `backed`: pages that may be unlike zero although this process
- * never touched them, because they are mapped from a snapshot's file (sorted; NULL: none). On
- * failure what was created is removed again.
+ * Writes `memory` into the directory and fills `map`, but for the index's checksum. What is written
+ * to the guest's memory meanwhile is there or not: memory_file_rewrite(). Pages that were never
+ * touched are found through /proc/self/pagemap and not read. `backed`: pages that may be unlike
+ * zero although this process never touched them, because they are mapped from a snapshot's file
+ * (sorted; NULL: none). On failure what was created is removed again.
  */
 int memory_file_write(int dir_fd, const struct guest_memory *memory, const struct page_runs *backed,
                       struct memory_map *map, struct thaw_error *err);
+
+/* Brings what memory_file_write() has made up to date: `changed` (sorted) is all that may have been
+ * written since that began. No vCPU runs and no device writes. */
+int memory_file_rewrite(int dir_fd, const struct guest_memory *memory,
+                        const struct page_runs *changed, struct memory_map *map,
+                        struct thaw_error *err);
 
 /* Then writes `memory.idx`, from what is in the file, and completes `map`. The guest's memory is
  * not looked at any more, so this does not prolong its pause. */
@@ -54,6 +60,11 @@ int memory_file_index(int dir_fd, struct memory_map *map, struct thaw_error *err
  * regions. */
 int memory_scan(const struct guest_memory *memory, const struct page_runs *backed,
                 struct memory_map *map, struct thaw_error *err);
+
+/* Looks at the pages of `changed` (sorted) again, for a map that was right but for them. Those that
+ * are not all zeros are appended to `data`. */
+int memory_rescan(const struct guest_memory *memory, const struct page_runs *changed,
+                  struct memory_map *map, struct page_runs *data, struct thaw_error *err);
 
 /* The second: what memory.idx would be, in `index` (empty before), and its checksum in `map`. */
 int memory_index_guest(struct blob *index, const struct guest_memory *memory,

@@ -60,10 +60,9 @@ static int read_entries(const struct scan *scan, struct part *part, const void *
 }
 
 /* No run spans two regions. */
-static int add_run(const struct scan *scan, struct page_runs *data, struct page_run run,
+static int add_run(const struct guest_memory *memory, struct page_runs *data, struct page_run run,
                    struct thaw_error *err)
 {
-    const struct guest_memory *memory = scan->memory;
     if (page_region(memory->regions, memory->region_count, run.first).first == run.first)
         return page_runs_add_apart(data, run.first, run.count, err);
     return page_runs_add(data, run.first, run.count, err);
@@ -77,7 +76,7 @@ static int scan_part(const struct scan *scan, struct part *part, struct page_run
     for (uint64_t i = 0; i < part->run.count && rc == 0; i++)
         if ((part->entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) &&
             !arch_page_is_zero(at + i * GUEST_PAGE_SIZE))
-            rc = add_run(scan, data, (struct page_run){part->run.first + i, 1}, err);
+            rc = add_run(scan->memory, data, (struct page_run){part->run.first + i, 1}, err);
     return rc;
 }
 
@@ -103,7 +102,7 @@ static int join(const struct scan *scan, uint64_t windows, struct page_runs *dat
     int rc = 0;
     for (uint64_t window = 0; window < windows; window++)
         for (size_t i = 0; i < scan->found[window].count && rc == 0; i++)
-            rc = add_run(scan, data, scan->found[window].items[i], err);
+            rc = add_run(scan->memory, data, scan->found[window].items[i], err);
     return rc;
 }
 
@@ -136,4 +135,49 @@ int memory_scan(const struct guest_memory *memory, const struct page_runs *backe
     if (rc < 0)
         memory_map_free(map);
     return rc;
+}
+
+/* ---- again -------------------------------------------------------------------------------- */
+
+static int look_again(const struct guest_memory *memory, const struct page_runs *changed,
+                      struct page_runs *data, struct thaw_error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < changed->count; i++)
+        for (uint64_t n = 0; n < changed->items[i].count && rc == 0; n++) {
+            struct page_run page = {changed->items[i].first + n, 1};
+            if (!arch_page_is_zero(page_address(memory, page.first, 1)))
+                rc = add_run(memory, data, page, err);
+        }
+    return rc;
+}
+
+/* Two sorted lists without a page in common, as one. */
+static int merge(const struct guest_memory *memory, struct page_runs *all,
+                 const struct page_runs *a, const struct page_runs *b, struct thaw_error *err)
+{
+    size_t i = 0, j = 0;
+    int rc = 0;
+    while (rc == 0 && (i < a->count || j < b->count)) {
+        bool first = j == b->count || (i < a->count && a->items[i].first < b->items[j].first);
+        rc = add_run(memory, all, first ? a->items[i++] : b->items[j++], err);
+    }
+    return rc;
+}
+
+int memory_rescan(const struct guest_memory *memory, const struct page_runs *changed,
+                  struct memory_map *map, struct page_runs *data, struct thaw_error *err)
+{
+    cleanup_page_runs struct page_runs kept = {0}, all = {0};
+    int rc = page_runs_subtract(&kept, &map->data, changed, err);
+    if (rc == 0)
+        rc = look_again(memory, changed, data, err);
+    if (rc == 0)
+        rc = merge(memory, &all, &kept, data, err);
+    if (rc < 0)
+        return rc;
+    struct page_runs before = map->data;
+    map->data = all;
+    all = before;
+    return 0;
 }

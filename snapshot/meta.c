@@ -213,8 +213,8 @@ static int put_story(json_t *root, const struct snapshot_meta *meta, struct thaw
     if (rc < 0)
         return rc;
     return put(root, "times_ms",
-               json_pack("{s:f, s:f, s:f, s:f}", "boot", t->boot_ms, "trigger", t->trigger_ms,
-                         "quiesce", t->quiesce_ms, "capture", t->capture_ms),
+               json_pack("{s:f, s:f, s:f, s:f, s:f}", "boot", t->boot_ms, "trigger", t->trigger_ms,
+                         "quiesce", t->quiesce_ms, "copy", t->copy_ms, "capture", t->capture_ms),
                err);
 }
 
@@ -454,12 +454,16 @@ static int get_times(struct snapshot_times *times, const json_t *root, struct th
     const struct {
         const char *key;
         double *value;
-    } all[] = {{"boot", &times->boot_ms},
-               {"trigger", &times->trigger_ms},
-               {"quiesce", &times->quiesce_ms},
-               {"capture", &times->capture_ms}};
+        bool optional; /* older snapshots do not have it */
+    } all[] = {{"boot", &times->boot_ms, false},
+               {"trigger", &times->trigger_ms, false},
+               {"quiesce", &times->quiesce_ms, false},
+               {"copy", &times->copy_ms, true},
+               {"capture", &times->capture_ms, false}};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         const json_t *value = json_object_get(json, all[i].key);
+        if (!value && all[i].optional)
+            continue;
         if (!json_is_number(value))
             return bad(err, "times_ms");
         *all[i].value = json_number_value(value);

@@ -12,6 +12,7 @@
 #define BETWEEN_LOOKS 1    /* ms, doubled at each look in vain */
 #define DOUBLINGS     6u
 #define WAIT_MAX      50 /* ms, from one question whether to go on to the next */
+#define COPIES        3u /* of a guest at rest: it may wake up, but not all the time */
 
 enum quiesce_step quiesce_next(const struct quiesce_view *v)
 {
@@ -19,7 +20,7 @@ enum quiesce_step quiesce_next(const struct quiesce_view *v)
     if (v->paused && v->can_ask && !v->asked)
         return QUIESCE_RESUME;
     if (v->paused && settled && v->quiet_ns && v->now_ns - v->quiet_ns >= v->wanted_ns)
-        return QUIESCE_CAPTURE;
+        return v->to_copy ? QUIESCE_COPY : QUIESCE_CAPTURE;
     if (v->paused)
         return QUIESCE_RESUME;
     if (v->now_ns >= v->deadline_ns)
@@ -37,8 +38,11 @@ struct quiesce {
     struct guest_observation *seen;
     struct quiesce_view view;
     unsigned pauses;
-    const char *in_flight; /* at the last look; NULL: nothing */
-    bool devices_run;      /* the last look was over before they were stopped */
+    const char *in_flight;         /* at the last look; NULL: nothing */
+    bool devices_run;              /* the last look was over before they were stopped */
+    uint64_t rested_ns, paused_ns; /* see struct quiesce_report */
+    bool copied;
+    unsigned copies;
 };
 
 static int ended(struct thaw_error *err)
@@ -106,6 +110,7 @@ static int look(struct quiesce *q, struct thaw_error *err)
     if (rc < 0)
         return rc;
     q->pauses++;
+    q->rested_ns = q->paused_ns = v->now_ns;
     v->now_ns = clock_monotonic_ns();
     if (!v->quiet || (v->must_be_idle && !v->idle))
         v->quiet_ns = 0;
@@ -118,10 +123,50 @@ static int look(struct quiesce *q, struct thaw_error *err)
 static int go_on(struct quiesce *q, struct thaw_error *err)
 {
     unsigned doublings = q->view.quiet_ns ? 0 : q->pauses - 1;
-    q->view.paused = false;
+    q->view.paused = q->copied = false;
     int rc = q->devices_run ? vm_resume(q->machine->vm, err) : machine_resume(q->machine, err);
     int wait_ms = BETWEEN_LOOKS << (doublings < DOUBLINGS ? doublings : DOUBLINGS);
     return rc < 0 ? rc : wait_for_news(q, wait_ms, err);
+}
+
+/* The vCPUs alone, for a moment that a timer or two may need. */
+static int stop_vcpus(struct quiesce *q, struct thaw_error *err)
+{
+    struct quiesce_view *v = &q->view;
+    for (unsigned i = 0;; i++) {
+        q->paused_ns = clock_monotonic_ns();
+        int rc = vm_pause(q->machine->vm, err);
+        observe(q);
+        v->idle = rc == 0 && vm_is_idle(q->machine->vm);
+        if (rc < 0 || v->idle || !v->must_be_idle || i == DOUBLINGS)
+            return rc;
+        rc = vm_resume(q->machine->vm, err);
+        if (rc == 0)
+            rc = wait_for_news(q, BETWEEN_LOOKS << i, err);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+/* The time for it is not the guest's. */
+static int copy(struct quiesce *q, struct thaw_error *err)
+{
+    struct quiesce_view *v = &q->view;
+    uint64_t began_ns = clock_monotonic_ns(), asked = machine_asked(q->machine);
+    int rc = q->config->copy(q->config->copy_ctx, err);
+    if (rc == 0)
+        rc = stop_vcpus(q, err);
+    v->now_ns = clock_monotonic_ns();
+    v->deadline_ns += v->now_ns - began_ns;
+    v->to_copy = v->must_be_idle && ++q->copies < COPIES;
+    q->in_flight = machine_in_flight(q->machine);
+    q->copied = !q->in_flight && machine_asked(q->machine) == asked;
+    v->quiet = q->copied;
+    if (!q->copied || (v->must_be_idle && !v->idle))
+        v->quiet_ns = 0;
+    else
+        v->to_copy = false;
+    return rc;
 }
 
 static int give_up(const struct quiesce *q, struct thaw_error *err)
@@ -152,6 +197,8 @@ static int take_step(struct quiesce *q, enum quiesce_step step, struct thaw_erro
         return look(q, err);
     case QUIESCE_RESUME:
         return go_on(q, err);
+    case QUIESCE_COPY:
+        return copy(q, err);
     case QUIESCE_GIVE_UP:
         return give_up(q, err);
     case QUIESCE_CAPTURE:
@@ -171,21 +218,23 @@ int snapshot_quiesce(struct machine *machine, const struct quiesce_config *confi
         .seen = seen,
         .view = {.now_ns = now,
                  .deadline_ns = now + (QUIESCE_DEADLINE_MS + config->quiesce_ms) * NS_PER_MS,
-                 .wanted_ns = config->quiesce_ms * NS_PER_MS},
+                 .wanted_ns = config->quiesce_ms * NS_PER_MS,
+                 .to_copy = config->copy},
     };
     enum quiesce_step step;
     int rc = 0;
     observe(&q);
     do {
-        uint64_t began_ns = q.view.now_ns = clock_monotonic_ns();
+        q.view.now_ns = clock_monotonic_ns();
         step = quiesce_next(&q.view);
         rc = config->interrupted ? config->interrupted(config->ctx, err) : 0;
         if (rc == 0)
             rc = take_step(&q, step, err);
-        if (step == QUIESCE_PAUSE)
-            report->paused_ns = began_ns;
     } while (rc == 0 && step != QUIESCE_CAPTURE);
     report->pauses = q.pauses;
+    report->rested_ns = q.rested_ns;
+    report->paused_ns = q.paused_ns;
+    report->copied = q.copied;
     report->by_init = config->at_pre_exec || q.view.can_ask;
     return rc;
 }

@@ -16,6 +16,7 @@ enum quiesce_step {
     QUIESCE_WAIT,    /* for its answer */
     QUIESCE_PAUSE,   /* stop the guest, and look */
     QUIESCE_RESUME,  /* not yet, or not yet for long enough: let it run a little */
+    QUIESCE_COPY,    /* now, but for what takes long: do that beside the vCPUs, and look again */
     QUIESCE_CAPTURE, /* now: it is paused */
     QUIESCE_GIVE_UP, /* the deadline has passed */
 };
@@ -29,6 +30,7 @@ struct quiesce_view {
     bool quiet, idle;     /* nothing in flight; every vCPU halted */
     uint64_t quiet_ns;    /* since when every look has found it so; 0: the last did not */
     uint64_t wanted_ns;   /* how long in a row */
+    bool to_copy;         /* there is something that takes long and is not done */
 };
 
 enum quiesce_step quiesce_next(const struct quiesce_view *view);
@@ -40,12 +42,23 @@ struct quiesce_config {
      * does but the deadline. */
     int (*interrupted)(void *ctx, struct thaw_error *err);
     void *ctx;
+    /*
+     * Called at the first rest, when everything stands still; starts the vCPUs (vm_resume) and does
+     * what takes long, while the devices stand still. When the guest is at rest still afterwards,
+     * and has asked nothing of its devices, that is the instant of the capture. Otherwise it was in
+     * vain: at the next rest it is called again, to begin anew, but not for ever and not for a
+     * guest that need not be at rest. NULL: nothing takes long.
+     */
+    int (*copy)(void *copy_ctx, struct thaw_error *err);
+    void *copy_ctx;
 };
 
 struct quiesce_report {
     bool by_init;       /* init answered, or is held at pre-exec: the clone waits for a doorbell */
     unsigned pauses;    /* how often the guest was stopped to look */
-    uint64_t paused_ns; /* CLOCK_MONOTONIC: since when it is stopped for good */
+    uint64_t rested_ns; /* CLOCK_MONOTONIC: since when it was at rest: before the copy */
+    uint64_t paused_ns; /* since when it is stopped for good */
+    bool copied;        /* and the copy is good: only the guest has written to its memory since */
 };
 
 /*

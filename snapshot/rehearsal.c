@@ -110,31 +110,9 @@ static int run_to_rest(struct machine *m, const struct rehearsal_config *config,
     return rc;
 }
 
-/* ---- what was written --------------------------------------------------------------------- */
-
-static int add_region(const struct machine *m, unsigned region, uint64_t before,
-                      struct page_runs *written, struct thaw_error *err)
-{
-    uint64_t pages = m->vm->memory.regions[region].size / GUEST_PAGE_SIZE;
-    cleanup_free uint64_t *bitmap = calloc((pages + 63) / 64, sizeof(*bitmap));
-    if (!bitmap)
-        return thaw_fail(err, ENOMEM, "list of written pages");
-    int rc = guest_memory_get_written(&m->vm->memory, m->vm->fd, region, bitmap, err);
-    for (uint64_t page = 0; page < pages && rc == 0; page++)
-        if (bitmap[page / 64] >> page % 64 & 1)
-            rc = page_runs_add(written, before + page, 1, err);
-    return rc;
-}
-
 static int get_written(const struct machine *m, struct page_runs *written, struct thaw_error *err)
 {
-    const struct guest_memory *memory = &m->vm->memory;
-    uint64_t before = 0;
-    int rc = 0;
-    for (unsigned i = 0; i < memory->region_count && rc == 0; i++) {
-        rc = add_region(m, i, before, written, err);
-        before += memory->regions[i].size / GUEST_PAGE_SIZE;
-    }
+    int rc = written_by_guest(m->vm, written, err);
     if (page_runs_pages(written) > WRITTEN_PAGES_MAX)
         page_runs_free(written);
     return rc;

@@ -61,7 +61,7 @@ struct restore {
     bool packed;
     struct snapshot_state state;
     struct arch_state_view view; /* of `state`; filled by restore_build() */
-    struct snapshot_meta *meta; /* NULL: not known (yet) */
+    struct snapshot_meta *meta;  /* NULL: not known (yet) */
     struct memory_map map;
     struct page_runs written; /* by its first steps; see written.h */
     bool has_working_set;

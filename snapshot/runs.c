@@ -35,6 +35,30 @@ int page_runs_append(struct page_runs *runs, const struct page_runs *from, struc
     return 0;
 }
 
+static int subtract_from(struct page_runs *runs, struct page_run run,
+                         const struct page_runs *without, struct thaw_error *err)
+{
+    uint64_t first = run.first, end = run.first + run.count;
+    int rc = 0;
+    for (size_t i = page_runs_find(without, first);
+         rc == 0 && i < without->count && without->items[i].first < end; i++) {
+        const struct page_run *cut = &without->items[i];
+        if (cut->first > first)
+            rc = page_runs_add_apart(runs, first, cut->first - first, err);
+        first = cut->first + cut->count;
+    }
+    return rc == 0 && first < end ? page_runs_add_apart(runs, first, end - first, err) : rc;
+}
+
+int page_runs_subtract(struct page_runs *runs, const struct page_runs *from,
+                       const struct page_runs *without, struct thaw_error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < from->count && rc == 0; i++)
+        rc = subtract_from(runs, from->items[i], without, err);
+    return rc;
+}
+
 struct page_run page_run_clip(struct page_run run, uint64_t first, uint64_t end)
 {
     uint64_t from = run.first < first ? first : run.first;

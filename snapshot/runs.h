@@ -34,6 +34,11 @@ int page_runs_add_apart(struct page_runs *runs, uint64_t first, uint64_t count,
 /* Appends all of `from`, in its order. */
 int page_runs_append(struct page_runs *runs, const struct page_runs *from, struct thaw_error *err);
 
+/* Of sorted runs: appends the pages of `from` that are not in `without`; runs that lie beside each
+ * other in `from` stay apart. */
+int page_runs_subtract(struct page_runs *runs, const struct page_runs *from,
+                       const struct page_runs *without, struct thaw_error *err);
+
 /* Whether the runs are ascending, apart (neither overlapping nor empty) and below `pages`. */
 bool page_runs_are_sorted(const struct page_runs *runs, uint64_t pages);
 

@@ -8,6 +8,31 @@ struct written_run {
     uint32_t first, count; /* pages */
 };
 
+static int add_region(const struct vm *vm, unsigned region, uint64_t before,
+                      struct page_runs *written, struct thaw_error *err)
+{
+    uint64_t pages = vm->memory.regions[region].size / GUEST_PAGE_SIZE;
+    cleanup_free uint64_t *bitmap = calloc((pages + 63) / 64, sizeof(*bitmap));
+    if (!bitmap)
+        return thaw_fail(err, ENOMEM, "list of written pages");
+    int rc = guest_memory_get_written(&vm->memory, vm->fd, region, bitmap, err);
+    for (uint64_t page = 0; page < pages && rc == 0; page++)
+        if (bitmap[page / 64] >> page % 64 & 1)
+            rc = page_runs_add(written, before + page, 1, err);
+    return rc;
+}
+
+int written_by_guest(const struct vm *vm, struct page_runs *written, struct thaw_error *err)
+{
+    uint64_t before = 0;
+    int rc = 0;
+    for (unsigned i = 0; i < vm->memory.region_count && rc == 0; i++) {
+        rc = add_region(vm, i, before, written, err);
+        before += vm->memory.regions[i].size / GUEST_PAGE_SIZE;
+    }
+    return rc;
+}
+
 int written_encode(const struct page_runs *written, struct blob *to, struct thaw_error *err)
 {
     for (size_t i = 0; i < written->count; i++) {

@@ -105,6 +105,21 @@ void virtio_resume(struct virtio_device *device)
     virtio_kick_all(device);
 }
 
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
+    return (hash ^ value) * 0x100000001b3ull; /* FNV-1a, by words */
+}
+
+uint64_t virtio_asked(const struct virtio_device *device)
+{
+    uint64_t hash = mix(0, device->status);
+    for (unsigned i = 0; i < device->queue_count; i++) {
+        const struct virtq *q = &device->queues[i];
+        hash = mix(mix(mix(hash, q->ready), q->layout.avail), virtq_added(q));
+    }
+    return hash;
+}
+
 bool virtio_is_quiet(const struct virtio_device *device)
 {
     for (unsigned i = 0; i < device->queue_count; i++)

@@ -143,6 +143,10 @@ void virtio_kick_all(struct virtio_device *device);
 void virtio_stop(struct virtio_device *device);
 void virtio_resume(struct virtio_device *device);
 
+/* A number that is another one when the driver has done anything to the device but reading: its
+ * status, its queues, what is in them. */
+uint64_t virtio_asked(const struct virtio_device *device);
+
 /* Whether nothing is in flight: every chain popped was pushed. No request to the host is pending
  * then, for such a request has a chain. */
 bool virtio_is_quiet(const struct virtio_device *device);

@@ -212,10 +212,15 @@ static int walk(struct virtq *q, uint16_t head, struct virtq_chain *chain)
     return break_queue(q, ELOOP, "descriptor chain without an end");
 }
 
+uint16_t virtq_added(const struct virtq *q)
+{
+    return q->ready ? load16(&q->avail[RING_INDEX]) : 0;
+}
+
 /* How many entries of the available ring are there to look at; more than the size: nonsense. */
 static uint16_t pending(const struct virtq *q)
 {
-    return (uint16_t)(load16(&q->avail[RING_INDEX]) - q->next_avail);
+    return (uint16_t)(virtq_added(q) - q->next_avail);
 }
 
 bool virtq_has_work(const struct virtq *q)

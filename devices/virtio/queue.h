@@ -86,6 +86,10 @@ void virtq_break(struct virtq *q, const char *why);
  */
 void virtq_push(struct virtq *q, uint16_t head, uint32_t written);
 
+/* The index of the available ring: how many chains the driver has added in all, modulo 2^16. 0: the
+ * queue is off. */
+uint16_t virtq_added(const struct virtq *q);
+
 /* Whether virtq_pop() would find a chain, or break the queue. */
 bool virtq_has_work(const struct virtq *q);
 

@@ -172,3 +172,21 @@ test_each_connection_of_a_virtio_socket_may_have_its_descriptor() {
     expect_status 0
     descriptors_allowed restore "$work/snap"
 }
+
+# Its memory is written while it goes on, and again what it has written meanwhile.
+test_a_guest_that_writes_while_it_is_frozen_has_all_of_it_as_a_clone_and_as_a_clones_clone() {
+    local ms
+    for ms in 20 100 200; do
+        guest sums --memory 128M --snapshot-after-ms $ms --snapshot-anyway --snapshot-out "$work/$ms" --json
+        expect_status 0
+        sed -n '/^{/p' "$work/err" | jq -e '.snapshot.copy_ms > 0' >/dev/null || fail "not beside the guest"
+        run_thaw restore "$work/$ms" --snapshot-after-ms 5 --snapshot-anyway --snapshot-out "$work/$ms.again"
+        expect_status 0
+        run_thaw restore "$work/$ms.again"
+        expect_status 5
+        run_thaw restore "$work/$ms"
+        expect_status 5
+        run_thaw snapshot verify "$work/$ms.again"
+        expect_status 0
+    done
+}

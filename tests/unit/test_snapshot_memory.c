@@ -204,12 +204,17 @@ Test(snapshot_memory, pages_of_a_file_mapping_count_where_they_are_backed)
     expect_exact_runs();
 }
 
-static void refuse(int syscall)
+static void refuse_with(int syscall, unsigned error)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-    cr_assert_eq(seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), syscall, 0), 0);
+    cr_assert_eq(seccomp_rule_add(filter, SCMP_ACT_ERRNO(error), syscall, 0), 0);
     cr_assert_eq(seccomp_load(filter), 0);
     seccomp_release(filter);
+}
+
+static void refuse(int syscall)
+{
+    refuse_with(syscall, EPERM);
 }
 
 Test(snapshot_memory, without_pagemap_the_pages_are_the_same)
@@ -321,6 +326,67 @@ Test(snapshot_memory, files_that_are_there_already_are_left_alone)
     cr_assert_eq(err.failure, THAW_FAIL_IO);
     cr_assert_eq(memory_file_index(dir_fd, &map, &err), -EEXIST);
     cr_assert_eq(err.failure, THAW_FAIL_IO);
+    cr_assert_eq(verify(), 0, "%s", err.message);
+}
+
+/* ---- what has changed since --------------------------------------------------------------- */
+
+/* Writes the file, changes pages of all kinds, and brings it up to date. */
+static void change_some(void)
+{
+    fill_some();
+    cr_assert_eq(memory_file_write(dir_fd, &memory, NULL, &map, &err), 0, "%s", err.message);
+    struct page_run runs[] = {{0, 3},      {500, 700}, {LOW_PAGES - 2, 4},
+                              {6000, 100}, {7000, 1},  {PAGES - 1, 1}};
+    const struct page_runs changed = {.items = runs, .count = sizeof(runs) / sizeof(*runs)};
+    for (size_t i = 0; i < changed.count; i++)
+        for (uint64_t page = runs[i].first; page < runs[i].first + runs[i].count; page++)
+            memset(page_at(page), page % 3 == 0 ? 0 : (int)(page % 250 + 1), GUEST_PAGE_SIZE);
+    cr_assert_eq(memory_file_rewrite(dir_fd, &memory, &changed, &map, &err), 0, "%s", err.message);
+    cr_assert_eq(memory_file_index(dir_fd, &map, &err), 0, "%s", err.message);
+}
+
+Test(snapshot_memory, what_has_changed_is_brought_up_to_date)
+{
+    change_some();
+    expect_exact_runs();
+    expect_same_file();
+    cr_assert_eq(verify(), 0, "%s", err.message);
+}
+
+Test(snapshot_memory, pages_that_became_zeros_are_holes)
+{
+    fill(0, PAGES);
+    cr_assert_eq(memory_file_write(dir_fd, &memory, NULL, &map, &err), 0, "%s", err.message);
+    for (uint64_t page = 100; page < PAGES; page++)
+        memset(page_at(page), 0, GUEST_PAGE_SIZE);
+    struct page_run run = {100, PAGES - 100};
+    const struct page_runs changed = {.items = &run, .count = 1};
+    cr_assert_eq(memory_file_rewrite(dir_fd, &memory, &changed, &map, &err), 0, "%s", err.message);
+    cr_assert_eq(memory_file_index(dir_fd, &map, &err), 0, "%s", err.message);
+    struct stat st;
+    cr_assert_eq(fstatat(dir_fd, SNAPSHOT_MEMORY, &st, 0), 0);
+    cr_assert_eq(st.st_size, (off_t)PAGES * GUEST_PAGE_SIZE);
+    cr_assert_leq(st.st_blocks / 8, 101);
+    expect_exact_runs();
+    expect_same_file();
+}
+
+Test(snapshot_memory, a_file_system_without_holes_gets_zeros)
+{
+    refuse_with(SCMP_SYS(fallocate), EOPNOTSUPP);
+    change_some();
+    expect_exact_runs();
+    expect_same_file();
+}
+
+Test(snapshot_memory, nothing_that_changed_changes_nothing)
+{
+    fill_some();
+    write_files();
+    const struct page_runs none = {0};
+    cr_assert_eq(memory_file_rewrite(dir_fd, &memory, &none, &map, &err), 0, "%s", err.message);
+    expect_exact_runs();
     cr_assert_eq(verify(), 0, "%s", err.message);
 }
 

@@ -14,7 +14,7 @@ static struct snapshot_meta *example(void)
         .host = "Linux",
         .trigger = SNAPSHOT_TRIGGER_LISTENER,
         .point = SNAPSHOT_POINT_QUIESCED,
-        .times = {1.5, 2.5, 3.5, 4.5},
+        .times = {1.5, 2.5, 3.5, 4.5, 5.5},
         .generation = 3,
         .memory_size = 128ull << 20,
         .vcpus = 2,
@@ -69,7 +69,8 @@ Test(snapshot_meta, what_was_written_is_read_again)
     cr_assert_eq(after->balloon.target_pages, 99);
     cr_assert_eq(after->entrypoint_count, 2);
     cr_assert_eq(memcmp(after->entrypoint, "/bin/sh\0-c", 11), 0);
-    cr_assert_eq((int)after->times.capture_ms, 4);
+    cr_assert_eq((int)after->times.copy_ms, 4);
+    cr_assert_eq((int)after->times.capture_ms, 5);
     free(text);
     free(before);
     snapshot_meta_free(after);
@@ -88,6 +89,20 @@ Test(snapshot_meta, a_text_that_ends_early_is_refused)
     }
     free(text);
     free(meta);
+}
+
+Test(snapshot_meta, a_snapshot_from_before_there_was_a_copy_is_read)
+{
+    struct snapshot_meta *meta = example(), *read;
+    struct thaw_error err = {0};
+    char *text = encoded(meta), *key = strstr(text, "\"copy\"");
+    cr_assert(key);
+    memcpy(key, "\"cope\"", strlen("\"cope\""));
+    cr_assert_eq(decode(text, &read, &err), 0, "%s", err.message);
+    cr_assert(read->times.copy_ms == 0 && read->times.capture_ms == 5.5);
+    free(text);
+    free(meta);
+    snapshot_meta_free(read);
 }
 
 /* `from` is in the example's text; with `to` in its place it is refused, and `key` named. */
@@ -137,7 +152,9 @@ Test(snapshot_meta, what_no_machine_can_be_built_from_is_refused_by_its_key)
     refused("\"disks\": []", "\"disks\": [{},{},{},{},{},{},{},{},{}]", "disks");
     refused("\"path\": \"/run/s\"", "\"path\": \"a\\u0000b\"", "");
     refused("\"thaw\": \"1.2.3\"", "\"thaw\": 1", "thaw");
-    refused("\"capture\": 4.5", "\"capture\": \"soon\"", "times_ms");
+    refused("\"capture\": 5.5", "\"capture\": \"soon\"", "times_ms");
+    refused("\"copy\": 4.5", "\"copy\": \"soon\"", "times_ms");
+    refused("\"capture\": 5.5", "\"recapture\": 5.5", "times_ms");
 }
 
 Test(snapshot_meta, a_name_that_is_too_long_is_refused)

@@ -61,6 +61,23 @@ Test(snapshot_quiesce, a_stopped_guest_is_captured_only_when_all_of_it_holds)
     }
 }
 
+/* And then it is looked at once more. */
+Test(snapshot_quiesce, what_takes_long_is_done_at_the_instant_at_which_it_could_be_captured)
+{
+    for (unsigned bits = 0; bits < 32; bits++) {
+        struct quiesce_view view = fresh();
+        view.asked = view.answered = view.paused = true;
+        view.quiet = bits & 1;
+        view.idle = bits & 2;
+        view.must_be_idle = bits & 4;
+        view.wanted_ns = bits & 8 ? 50 : 0;
+        view.quiet_ns = bits & 16 ? view.now_ns - 50 : view.now_ns - 49;
+        bool captured = quiesce_next(&view) == QUIESCE_CAPTURE;
+        view.to_copy = true;
+        expect(view, captured ? QUIESCE_COPY : QUIESCE_RESUME, "to be copied");
+    }
+}
+
 Test(snapshot_quiesce, a_guest_that_was_not_quiet_at_the_last_look_is_never_captured)
 {
     struct quiesce_view view = fresh();

@@ -146,3 +146,42 @@ Test(snapshot_runs, pages_are_found_in_their_region_and_none_across_two)
     cr_assert_null(page_address(&memory, 5, 0));
     cr_assert_null(page_address(&memory, 1, UINT64_MAX));
 }
+
+/* The pages whose bits are set; a run ends where `apart` has a bit. */
+static struct page_runs runs_of(unsigned bits, unsigned apart)
+{
+    struct page_runs made = {0};
+    for (unsigned page = 0; page < 6; page++)
+        if (bits >> page & 1)
+            cr_assert_eq(
+                (apart >> page & 1 ? page_runs_add_apart : page_runs_add)(&made, page, 1, &err), 0);
+    return made;
+}
+
+Test(snapshot_runs, what_is_left_of_runs_is_every_page_that_is_not_in_the_others)
+{
+    for (unsigned from_bits = 0; from_bits < 64; from_bits++)
+        for (unsigned cut_bits = 0; cut_bits < 64; cut_bits++) {
+            struct page_runs from = runs_of(from_bits, 0x8), cut = runs_of(cut_bits, 0x14);
+            struct page_runs left = {0};
+            cr_assert_eq(page_runs_subtract(&left, &from, &cut, &err), 0);
+            cr_assert(page_runs_are_sorted(&left, 6));
+            for (unsigned page = 0; page < 6; page++)
+                cr_assert_eq(page_runs_touch(&left, page, 1),
+                             from_bits >> page & ~cut_bits >> page & 1, "%x - %x: %u", from_bits,
+                             cut_bits, page);
+            page_runs_free(&from);
+            page_runs_free(&cut);
+            page_runs_free(&left);
+        }
+}
+
+Test(snapshot_runs, runs_beside_each_other_stay_apart_when_others_are_taken_away)
+{
+    struct page_runs from = runs_of(0x3f, 0x8), none = {0}, left = {0};
+    cr_assert_eq(page_runs_subtract(&left, &from, &none, &err), 0);
+    cr_assert_eq(left.count, 2);
+    cr_assert_eq(left.items[1].first, 3);
+    page_runs_free(&from);
+    page_runs_free(&left);
+}

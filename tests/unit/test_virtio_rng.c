@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/virtio_mmio.h>
 #include <string.h>
 
 #define UNTOUCHED 0xa5
@@ -73,6 +74,29 @@ static uint32_t untouched(uint64_t address, uint32_t size)
     while (count < size && bytes[size - 1 - count] == UNTOUCHED)
         count++;
     return count;
+}
+
+/* What a copy of a guest's memory relies on, taken while its devices stand still. */
+Test(virtio_rng, whatever_a_driver_does_to_a_stopped_device_makes_another_number)
+{
+    uint32_t length;
+    start(FAST, 64);
+    virtio_stop(rig.device);
+    uint64_t before = virtio_asked(rig.device);
+    cr_assert_neq(fake_driver_read(&rig.driver, VIRTIO_MMIO_STATUS), 0);
+    cr_assert_eq(virtio_asked(rig.device), before, "reading is nothing");
+
+    uint64_t address = ask(64);
+    uint64_t offered = virtio_asked(rig.device);
+    cr_assert_neq(offered, before, "a buffer");
+    fake_driver_kick(&rig.driver, 0);
+    fake_driver_run_loop(&rig.driver, 20);
+    cr_assert_not(answered(&length));
+    cr_assert_eq(untouched(address, 64), 64, "it is not served");
+    cr_assert_eq(virtio_asked(rig.device), offered);
+
+    fake_driver_write(&rig.driver, VIRTIO_MMIO_STATUS, 0);
+    cr_assert_neq(virtio_asked(rig.device), offered, "a reset");
 }
 
 Test(virtio_rng, a_buffer_is_filled_with_different_bytes_each_time)

@@ -104,8 +104,8 @@ test_a_captures_phases_and_its_size() {
     expect_rows 3
     expect_json '.verb == "bench capture" and .statuses == [0, 0, 0]'
     expect_json '([.rows[] | {key: .id, value: .p50}] | from_entries) | .memory_bytes == 33554432
-        and .data_bytes >= 4194304 and .phase_trigger >= 60 and .pause_rate > 0 and .pauses >= 1
-        and .phase_pause >= 0 and .phase_quiesce >= 0 and .phase_write >= 0 and .boot > 0
+        and .data_bytes >= 4194304 and .phase_trigger >= 60 and .data_rate > 0 and .pauses >= 1
+        and .phase_pause >= 0 and .phase_copy >= 0 and .phase_quiesce >= 0 and .phase_write >= 0 and .boot > 0
         and .published > .boot and .total >= .published'
 }
 

@@ -9,6 +9,8 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <string.h>
@@ -204,7 +206,7 @@ Test(snapshot_memory, pages_of_a_file_mapping_count_where_they_are_backed)
     expect_exact_runs();
 }
 
-static void refuse_with(int syscall, unsigned error)
+static void refuse(int syscall, unsigned error)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
     cr_assert_eq(seccomp_rule_add(filter, SCMP_ACT_ERRNO(error), syscall, 0), 0);
@@ -212,25 +214,35 @@ static void refuse_with(int syscall, unsigned error)
     seccomp_release(filter);
 }
 
-static void refuse(int syscall)
-{
-    refuse_with(syscall, EPERM);
-}
-
 Test(snapshot_memory, without_pagemap_the_pages_are_the_same)
 {
+    struct rlimit before, none = {0};
     fill_some();
-    refuse(SCMP_SYS(openat));
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none.rlim_max = before.rlim_max;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
     cr_assert_lt(open("/proc/self/pagemap", O_RDONLY), 0);
     cr_assert_eq(memory_scan(&memory, NULL, &map, &err), 0);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
     expect_exact_runs();
+}
+
+static void *no_thread(void *arg)
+{
+    return arg;
 }
 
 Test(snapshot_memory, one_thread_alone_finds_the_same)
 {
+    const struct scmp_arg_cmp thread = SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD);
     fill_some();
-    refuse(SCMP_SYS(clone));
-    refuse(SCMP_SYS(clone3));
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    cr_assert_eq(seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0), 0);
+    cr_assert_eq(seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAGAIN), SCMP_SYS(clone), 1, thread), 0);
+    cr_assert_eq(seccomp_load(filter), 0);
+    seccomp_release(filter);
+    pthread_t none;
+    cr_assert_eq(pthread_create(&none, NULL, no_thread, NULL), EAGAIN);
     cr_assert_eq(memory_scan(&memory, NULL, &map, &err), 0);
     expect_exact_runs();
 }
@@ -287,7 +299,7 @@ Test(snapshot_memory, a_full_memory_is_written_whole)
 
 Test(snapshot_memory, a_host_that_refuses_io_uring_writes_the_same)
 {
-    refuse(SCMP_SYS(io_uring_setup));
+    refuse(SCMP_SYS(io_uring_setup), EPERM);
     fill_some();
     write_files();
     expect_same_file();
@@ -374,7 +386,7 @@ Test(snapshot_memory, pages_that_became_zeros_are_holes)
 
 Test(snapshot_memory, a_file_system_without_holes_gets_zeros)
 {
-    refuse_with(SCMP_SYS(fallocate), EOPNOTSUPP);
+    refuse(SCMP_SYS(fallocate), EOPNOTSUPP);
     change_some();
     expect_exact_runs();
     expect_same_file();

@@ -41,6 +41,7 @@ enum bench_figure {
     /* A capture: ms, bytes, bytes, 10^6 bytes a second. */
     BENCH_TRIGGER,
     BENCH_QUIESCE,
+    BENCH_COPY,
     BENCH_PAUSE,
     BENCH_WRITE,
     BENCH_PAUSES,

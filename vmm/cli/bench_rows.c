@@ -79,13 +79,14 @@ static const struct rule capture_rules[] = {
     {{phases, "phase_setup", "main to KVM_RUN", "ms"}, BENCH_KVM_RUN, BENCH_MAIN},
     {{phases, "phase_trigger", "KVM_RUN to trigger", "ms"}, BENCH_TRIGGER, ALONE},
     {{phases, "phase_quiesce", "quiesce", "ms"}, BENCH_QUIESCE, ALONE},
+    {{phases, "phase_copy", "copy beside the guest", "ms"}, BENCH_COPY, ALONE},
     {{phases, "phase_pause", "pause", "ms"}, BENCH_PAUSE, ALONE},
     {{phases, "phase_write", "write the rest", "ms"}, BENCH_WRITE, ALONE},
     {{phases, "phase_end", "to the process's end", "ms"}, BENCH_END, BENCH_PUBLISHED},
     {{snapshot, "pauses", "looks at the guest", ""}, BENCH_PAUSES, ALONE},
     {{snapshot, "memory_bytes", "memory", "bytes"}, BENCH_MEMORY_BYTES, ALONE},
     {{snapshot, "data_bytes", "that is not zeros", "bytes"}, BENCH_DATA_BYTES, ALONE},
-    {{snapshot, "pause_rate", "written in the pause", "MB/s"}, BENCH_DATA_RATE, ALONE},
+    {{snapshot, "data_rate", "written, in all", "MB/s"}, BENCH_DATA_RATE, ALONE},
 };
 
 static const struct rule common_rules[] = {

@@ -314,7 +314,7 @@ static int get_disks(struct snapshot_meta *meta, const json_t *machine, struct t
 
 static int get_net(struct snapshot_net *net, const json_t *json, struct thaw_error *err)
 {
-    uint64_t mtu;
+    uint64_t mtu = 0;
     int rc = get_text(json, "tap", net->tap, sizeof(net->tap), err);
     if (rc == 0)
         rc = get_mac(json, net->mac, err);

@@ -419,11 +419,12 @@ static int write_rest(struct capture *c, struct machine *m, const struct guest_o
 
 static int write_snapshot(struct capture *c, struct machine *m,
                           const struct guest_observation *seen, struct snapshot_parts *parts,
-                          uint64_t paused_ns, struct thaw_error *err)
+                          const struct quiesce_report *quiet, struct thaw_error *err)
 {
     int rc = save_machine(c, m, parts, err);
     uint64_t saved_ns = clock_monotonic_ns();
-    c->report.times.capture_ms = clock_ms_between(paused_ns, saved_ns);
+    c->report.times.capture_ms = clock_ms_between(quiet->rested_ns, saved_ns);
+    c->report.times.pause_ms = clock_ms_between(quiet->paused_ns, saved_ns);
     if (rc == 0)
         rc = note_written(c, m, parts, err);
     if (rc == 0)
@@ -481,9 +482,8 @@ static int take_parts(struct capture *c, struct machine *m, struct guest_observa
     c->report.times = (struct snapshot_times){
         .boot_ms = clock_ms_between(c->config.started_ns, m->vm->first_run_ns),
         .trigger_ms = clock_ms_between(m->vm->first_run_ns, fired_ns),
-        .quiesce_ms = clock_ms_between(fired_ns, quiet.rested_ns),
-        .copy_ms = clock_ms_between(quiet.rested_ns, quiet.paused_ns)};
-    return write_snapshot(c, m, seen, parts, quiet.paused_ns, err);
+        .quiesce_ms = clock_ms_between(fired_ns, quiet.rested_ns)};
+    return write_snapshot(c, m, seen, parts, &quiet, err);
 }
 
 int capture_take(struct capture *c, struct machine *m, enum snapshot_trigger trigger,

@@ -214,7 +214,7 @@ static int put_story(json_t *root, const struct snapshot_meta *meta, struct thaw
         return rc;
     return put(root, "times_ms",
                json_pack("{s:f, s:f, s:f, s:f, s:f}", "boot", t->boot_ms, "trigger", t->trigger_ms,
-                         "quiesce", t->quiesce_ms, "copy", t->copy_ms, "capture", t->capture_ms),
+                         "quiesce", t->quiesce_ms, "capture", t->capture_ms, "pause", t->pause_ms),
                err);
 }
 
@@ -454,16 +454,16 @@ static int get_times(struct snapshot_times *times, const json_t *root, struct th
     const struct {
         const char *key;
         double *value;
-        bool optional; /* older snapshots do not have it */
+        bool optional; /* older snapshots do not have it: they were written in the pause */
     } all[] = {{"boot", &times->boot_ms, false},
                {"trigger", &times->trigger_ms, false},
                {"quiesce", &times->quiesce_ms, false},
-               {"copy", &times->copy_ms, true},
-               {"capture", &times->capture_ms, false}};
+               {"capture", &times->capture_ms, false},
+               {"pause", &times->pause_ms, true}};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         const json_t *value = json_object_get(json, all[i].key);
         if (!value && all[i].optional)
-            continue;
+            value = json_object_get(json, "capture");
         if (!json_is_number(value))
             return bad(err, "times_ms");
         *all[i].value = json_number_value(value);

@@ -42,8 +42,8 @@ struct snapshot_times {
     double boot_ms;    /* process start to the first KVM_RUN */
     double trigger_ms; /* first KVM_RUN to the trigger */
     double quiesce_ms; /* the trigger to the guest at rest */
-    double copy_ms;    /* writing its memory while its vCPUs go on; 0: not done so */
-    double capture_ms; /* stopped to the last byte of memory and state written: the pause */
+    double capture_ms; /* at rest to the last byte of memory and state written */
+    double pause_ms;   /* the last part of it: its vCPUs stand still */
 };
 
 struct snapshot_meta {

@@ -69,8 +69,8 @@ Test(snapshot_meta, what_was_written_is_read_again)
     cr_assert_eq(after->balloon.target_pages, 99);
     cr_assert_eq(after->entrypoint_count, 2);
     cr_assert_eq(memcmp(after->entrypoint, "/bin/sh\0-c", 11), 0);
-    cr_assert_eq((int)after->times.copy_ms, 4);
-    cr_assert_eq((int)after->times.capture_ms, 5);
+    cr_assert_eq((int)after->times.capture_ms, 4);
+    cr_assert_eq((int)after->times.pause_ms, 5);
     free(text);
     free(before);
     snapshot_meta_free(after);
@@ -91,15 +91,15 @@ Test(snapshot_meta, a_text_that_ends_early_is_refused)
     free(meta);
 }
 
-Test(snapshot_meta, a_snapshot_from_before_there_was_a_copy_is_read)
+Test(snapshot_meta, a_snapshot_that_was_written_in_the_pause_is_read)
 {
     struct snapshot_meta *meta = example(), *read;
     struct thaw_error err = {0};
-    char *text = encoded(meta), *key = strstr(text, "\"copy\"");
+    char *text = encoded(meta), *key = strstr(text, "\"pause\"");
     cr_assert(key);
-    memcpy(key, "\"cope\"", strlen("\"cope\""));
+    memcpy(key, "\"cause\"", strlen("\"cause\""));
     cr_assert_eq(decode(text, &read, &err), 0, "%s", err.message);
-    cr_assert(read->times.copy_ms == 0 && read->times.capture_ms == 5.5);
+    cr_assert(read->times.pause_ms == 4.5 && read->times.capture_ms == 4.5);
     free(text);
     free(meta);
     snapshot_meta_free(read);
@@ -152,9 +152,9 @@ Test(snapshot_meta, what_no_machine_can_be_built_from_is_refused_by_its_key)
     refused("\"disks\": []", "\"disks\": [{},{},{},{},{},{},{},{},{}]", "disks");
     refused("\"path\": \"/run/s\"", "\"path\": \"a\\u0000b\"", "");
     refused("\"thaw\": \"1.2.3\"", "\"thaw\": 1", "thaw");
-    refused("\"capture\": 5.5", "\"capture\": \"soon\"", "times_ms");
-    refused("\"copy\": 4.5", "\"copy\": \"soon\"", "times_ms");
-    refused("\"capture\": 5.5", "\"recapture\": 5.5", "times_ms");
+    refused("\"capture\": 4.5", "\"capture\": \"soon\"", "times_ms");
+    refused("\"pause\": 5.5", "\"pause\": \"soon\"", "times_ms");
+    refused("\"capture\": 4.5", "\"recapture\": 4.5", "times_ms");
 }
 
 Test(snapshot_meta, a_name_that_is_too_long_is_refused)

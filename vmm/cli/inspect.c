@@ -94,10 +94,11 @@ static void print_story(const struct snapshot_meta *m)
     printf("on          %s\n", m->host);
     printf("trigger     %s; the guest is at %s\n", snapshot_trigger_name(m->trigger),
            snapshot_point_name(m->point));
-    printf("times       boot %.1f ms, to the trigger %.1f ms, quiesce %.2f ms, copy %.2f ms, pause "
-           "%.2f ms\n",
-           m->times.boot_ms, m->times.trigger_ms, m->times.quiesce_ms, m->times.copy_ms,
-           m->times.capture_ms);
+    printf(
+        "times       boot %.1f ms, to the trigger %.1f ms, quiesce %.2f ms, capture %.2f ms (pause "
+        "%.2f ms)\n",
+        m->times.boot_ms, m->times.trigger_ms, m->times.quiesce_ms, m->times.capture_ms,
+        m->times.pause_ms);
     if (m->kernel.path[0])
         printf("kernel      %s (%s)\n", m->kernel.path, m->kernel.xxh3);
     if (m->rootfs.path[0])

@@ -93,8 +93,8 @@ static json_t *capture_json(const struct capture_report *c)
     return json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:i, s:I, s:I}", "trigger",
                      snapshot_trigger_name(c->trigger), "point", snapshot_point_name(c->point),
                      "boot_ms", c->times.boot_ms, "trigger_ms", c->times.trigger_ms, "quiesce_ms",
-                     c->times.quiesce_ms, "copy_ms", c->times.copy_ms, "capture_ms",
-                     c->times.capture_ms, "write_ms", (double)c->write_ns / 1e6, "pauses",
+                     c->times.quiesce_ms, "capture_ms", c->times.capture_ms, "pause_ms",
+                     c->times.pause_ms, "write_ms", (double)c->write_ns / 1e6, "pauses",
                      (int)c->pauses, "memory_bytes", (json_int_t)c->memory_bytes, "data_bytes",
                      (json_int_t)c->data_bytes);
 }
@@ -147,10 +147,10 @@ void result_print_capture(const struct capture_report *c, const char *path)
 {
     fprintf(stderr,
             "thaw: snapshot %s: trigger %s, point %s; boot %.1f ms, to the trigger %.1f ms, "
-            "quiesce %.2f ms, copy %.2f ms, pause %.2f ms; %.1f of %.0f MiB\n",
+            "quiesce %.2f ms, capture %.2f ms (pause %.2f ms); %.1f of %.0f MiB\n",
             path, snapshot_trigger_name(c->trigger), snapshot_point_name(c->point),
-            c->times.boot_ms, c->times.trigger_ms, c->times.quiesce_ms, c->times.copy_ms,
-            c->times.capture_ms, (double)c->data_bytes / (1 << 20),
+            c->times.boot_ms, c->times.trigger_ms, c->times.quiesce_ms, c->times.capture_ms,
+            c->times.pause_ms, (double)c->data_bytes / (1 << 20),
             (double)c->memory_bytes / (1 << 20));
 }
 

@@ -61,14 +61,14 @@ int memory_file_index(int dir_fd, struct memory_map *map, struct thaw_error *err
 int memory_scan(const struct guest_memory *memory, const struct page_runs *backed,
                 struct memory_map *map, struct thaw_error *err);
 
+/* The second: what memory.idx would be, in `index` (empty before), and its checksum in `map`. */
+int memory_index_guest(struct blob *index, const struct guest_memory *memory,
+                       struct memory_map *map, struct thaw_error *err);
+
 /* Looks at the pages of `changed` (sorted) again, for a map that was right but for them. Those that
  * are not all zeros are appended to `data`. */
 int memory_rescan(const struct guest_memory *memory, const struct page_runs *changed,
                   struct memory_map *map, struct page_runs *data, struct thaw_error *err);
-
-/* The second: what memory.idx would be, in `index` (empty before), and its checksum in `map`. */
-int memory_index_guest(struct blob *index, const struct guest_memory *memory,
-                       struct memory_map *map, struct thaw_error *err);
 
 /* Opens `memory` for mapping: a regular file of exactly the map's size (THAW_FAIL_SNAPSHOT_SHORT,
  * _LINK, _MISSING). Returns the descriptor. Also checks memory.idx against the map. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* memory_scan(): which pages of a stopped guest are not all zeros, looked for by several threads.
- */
+/* Which pages of a guest are not all zeros, looked for by several threads; and again, of a few. */
 #include "snapshot/memory_file.h"
 #include "vmm/arch/arch.h"
 #include "vmm/base/file.h"

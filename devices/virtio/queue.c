@@ -212,15 +212,20 @@ static int walk(struct virtq *q, uint16_t head, struct virtq_chain *chain)
     return break_queue(q, ELOOP, "descriptor chain without an end");
 }
 
+static uint16_t avail_index(const struct virtq *q)
+{
+    return load16(&q->avail[RING_INDEX]);
+}
+
 uint16_t virtq_added(const struct virtq *q)
 {
-    return q->ready ? load16(&q->avail[RING_INDEX]) : 0;
+    return q->ready ? avail_index(q) : 0;
 }
 
 /* How many entries of the available ring are there to look at; more than the size: nonsense. */
 static uint16_t pending(const struct virtq *q)
 {
-    return (uint16_t)(virtq_added(q) - q->next_avail);
+    return (uint16_t)(avail_index(q) - q->next_avail);
 }
 
 bool virtq_has_work(const struct virtq *q)
@@ -278,7 +283,7 @@ void virtq_want_notifications(struct virtq *q, bool wanted)
     if (!q->event_idx)
         store16(&q->used[RING_FLAGS], (uint16_t)(wanted ? 0 : USED_NO_NOTIFY));
     else if (wanted) /* an index left behind asks for nothing */
-        store16(avail_event(q), load16(&q->avail[RING_INDEX]));
+        store16(avail_event(q), avail_index(q));
     full_fence();
 }
 

@@ -110,9 +110,8 @@ Test(bench_verb_report, what_no_phase_of_a_load_has_is_the_rest)
 
 static const char captured[] =
     "{\"status\":0,\"error\":null,\"started_ns\":5001000000,\"marks_ms\":{\"kvm_run\":1},"
-    "\"snapshot\":{\"trigger_ms\":2,\"quiesce_ms\":3,\"capture_ms\":10,\"pause_ms\":4,\"write_ms\":"
-    "5,"
-    "\"pauses\":1,\"memory_bytes\":33554432,\"data_bytes\":8000000}}";
+    "\"snapshot\":{\"trigger_ms\":2,\"quiesce_ms\":3,\"capture_ms\":10,\"pause_ms\":4,"
+    "\"write_ms\":5,\"pauses\":1,\"memory_bytes\":33554432,\"data_bytes\":8000000}}";
 
 Test(bench_verb_report, a_capture_is_published_when_all_its_phases_are_over)
 {

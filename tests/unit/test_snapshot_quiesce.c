@@ -43,18 +43,24 @@ Test(snapshot_quiesce, an_init_that_comes_up_while_the_guest_is_looked_at_is_ask
     expect(view, QUIESCE_ASK, "and is asked");
 }
 
-/* Every state of a stopped guest: captured only with nothing in flight, at rest if it has to be,
- * and for as long as was asked. */
+/* Of the 32 states of a stopped guest that init has answered for, one. */
+static struct quiesce_view stopped(unsigned bits)
+{
+    struct quiesce_view view = fresh();
+    view.asked = view.answered = view.paused = true;
+    view.quiet = bits & 1;
+    view.idle = bits & 2;
+    view.must_be_idle = bits & 4;
+    view.wanted_ns = bits & 8 ? 50 : 0;
+    view.quiet_ns = bits & 16 ? view.now_ns - 50 : view.now_ns - 49;
+    return view;
+}
+
+/* Captured only with nothing in flight, at rest if it has to be, and for as long as was asked. */
 Test(snapshot_quiesce, a_stopped_guest_is_captured_only_when_all_of_it_holds)
 {
     for (unsigned bits = 0; bits < 32; bits++) {
-        struct quiesce_view view = fresh();
-        view.asked = view.answered = view.paused = true;
-        view.quiet = bits & 1;
-        view.idle = bits & 2;
-        view.must_be_idle = bits & 4;
-        view.wanted_ns = bits & 8 ? 50 : 0;
-        view.quiet_ns = bits & 16 ? view.now_ns - 50 : view.now_ns - 49;
+        struct quiesce_view view = stopped(bits);
         bool settled = view.quiet && (view.idle || !view.must_be_idle);
         bool long_enough = view.wanted_ns == 0 || (bits & 16);
         expect(view, settled && long_enough ? QUIESCE_CAPTURE : QUIESCE_RESUME, "stopped");
@@ -65,13 +71,7 @@ Test(snapshot_quiesce, a_stopped_guest_is_captured_only_when_all_of_it_holds)
 Test(snapshot_quiesce, what_takes_long_is_done_at_the_instant_at_which_it_could_be_captured)
 {
     for (unsigned bits = 0; bits < 32; bits++) {
-        struct quiesce_view view = fresh();
-        view.asked = view.answered = view.paused = true;
-        view.quiet = bits & 1;
-        view.idle = bits & 2;
-        view.must_be_idle = bits & 4;
-        view.wanted_ns = bits & 8 ? 50 : 0;
-        view.quiet_ns = bits & 16 ? view.now_ns - 50 : view.now_ns - 49;
+        struct quiesce_view view = stopped(bits);
         bool captured = quiesce_next(&view) == QUIESCE_CAPTURE;
         view.to_copy = true;
         expect(view, captured ? QUIESCE_COPY : QUIESCE_RESUME, "to be copied");
